@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A session with one target (or a discovery session): its connections, its command window, its
+ * initiator task tags and the queue of tasks that wait for the window. States of RFC 7143 8.3:
+ *
+ *   state      true in it                                                  next
+ *   FREE       no connection is logged in, none has been        (Q1)       LOGGED_IN, CLOSED
+ *   LOGGED_IN  at least one connection is in full feature phase (Q3)       FAILED, CLOSED
+ *   FAILED     had connections, has none: no I/O is possible    (Q4)       LOGGED_IN, CLOSED
+ *   CLOSED     logged out or dropped; nothing starts any more              -
+ *
+ * The command window (4.2.2.1): tasks wait on @queue until MaxCmdSN allows them; CmdSN and ITT are
+ * given when the PDU is built, so a task on the queue was surely not sent. The ITT is
+ * generation << 16 | index into @slots: an answer to a tag of an earlier life is recognised.
+ *
+ * How a session talks to its owner: struct session_ops, called from the loop, never from inside a
+ * session_ call. */
+#ifndef ISCSIFS_SESSION_H
+#define ISCSIFS_SESSION_H
+
+#include "iscsi/conn.h"
+#include "iscsi/pdu.h"
+
+enum session_state {
+	SESSION_FREE,
+	SESSION_LOGGED_IN,
+	SESSION_FAILED,
+	SESSION_CLOSED,
+	SESSION_STATES
+};
+const char *session_state_name(enum session_state s);
+bool session_state_may(enum session_state from, enum session_state to);
+
+struct session_timeouts { /* milliseconds; 0: none */
+	int64_t connect_ms, login_ms, logout_ms, text_ms;
+	int64_t nop_interval_ms, nop_timeout_ms, command_ms;
+};
+void session_timeouts_default(struct session_timeouts *t); /* 10, 15, 10, 15; 10, 10, 30 s */
+
+struct session_config {
+	enum keys_session type;
+	char *target_name; /* NULL: discovery */
+	char *initiator_name, *initiator_alias;
+	uint8_t isid[6];
+	enum auth_method auth;
+	struct chap_config chap;
+	struct keys_wishes wishes;
+	struct session_timeouts timeouts;
+};
+/* Wipes and frees the members. */
+void session_config_done(struct session_config *c);
+/* Deep copy. */
+void session_config_copy(struct session_config *to, const struct session_config *from);
+
+struct session_ops {
+	/* The state has changed. @err (may be NULL) says why, borrowed. */
+	void (*state_changed)(struct session *s, const GError *err, void *arg);
+	/* The target sent an async message that the session does not deal with alone: SCSI events
+	 * (11.9, event 0: @data holds sense) and whatever else came, to be told to people. */
+	void (*async)(struct session *s, const struct pdu_async_message *m, const uint8_t *data,
+		      uint32_t bytes, void *arg);
+};
+
+/* The most tasks outstanding in a session, whatever window the target offers. Some slots are
+ * kept for NOP, logout and TMF. */
+#define SESSION_SLOTS 512
+#define SESSION_SLOTS_RESERVED 16
+
+struct itt_slot {
+	struct task *task; /* NULL: free */
+	uint16_t generation;
+	uint16_t next_free;
+};
+
+struct session_stats {
+	uint64_t commands, read_bytes, write_bytes, timeouts, window_waits, failures;
+};
+
+typedef void session_logout_fn(struct session *s, const GError *err, void *arg);
+typedef void session_text_fn(struct session *s, const GByteArray *answer, const GError *err,
+			     void *arg);
+
+/* A text exchange (session_text.c). */
+struct session_text {
+	struct task task;
+	struct conn *conn;
+	GByteArray *request, *answer;
+	struct loop_timer timer;
+	unsigned empty_answers;
+	session_text_fn *done; /* NULL: none under way */
+	void *arg;
+	struct loop_call call; /* runs done() */
+	GError *error;
+};
+
+struct session {
+	struct object obj; /* OBJECT_SESSION */
+	struct loop *loop;
+	const struct session_ops *ops; /* NULL when the owner has gone */
+	void *arg;
+	struct session_config config;
+	enum session_state state;
+	unsigned sid;  /* number in the tree */
+	uint16_t tsih; /* 0 until logged in */
+	uint32_t cmd_sn, exp_cmd_sn, max_cmd_sn;
+	struct keys_values values; /* of the leading login */
+	struct chap_history *chap_history;
+	GList *conns; /* of struct conn *, oldest first */
+	unsigned next_cid;
+
+	struct list queue; /* tasks QUEUED */
+	unsigned queue_count, outstanding_count;
+	struct itt_slot slots[SESSION_SLOTS];
+	uint16_t free_slot;
+	unsigned free_slots;
+	struct loop_call flush;	   /* builds and sends: before the loop sleeps */
+	struct list lost;	   /* tasks handed back, done() not run yet */
+	struct loop_call lost_call;
+	struct loop_timer tick;	   /* looks for tasks beyond their deadline */
+	struct loop_call state_call; /* tells the owner */
+	enum session_state told_state;
+	GError *why; /* of the last failure */
+
+	bool is_logging_out;
+	session_logout_fn *logout_done; /* NULL: none asked for */
+	void *logout_arg;
+	struct loop_call logout_call;
+	GError *logout_error;
+	struct session_text text;
+	struct session_stats stats;
+	int64_t logged_in_us; /* wall clock; 0: never */
+};
+
+/* Takes a deep copy of @config. One reference, the caller's: give it back with session_close()
+ * and then object_gone(). Control path: allocates. */
+struct session *session_new(struct loop *l, const struct session_config *config, unsigned sid,
+			    const struct session_ops *ops, void *arg);
+
+/* Connect to @address and log in: the leading connection when the session has none, else a
+ * further one. @done runs later, exactly once. -EUSERS: MaxConnections reached; -EBUSY: the
+ * leading login is under way; -ENOTCONN: closed. @ret_conn may be NULL. */
+int session_add_connection(struct session *s, const struct conn_address *address,
+			   conn_login_fn *done, void *arg, struct conn **ret_conn);
+
+/* Send @t on any usable connection. Takes @t until its done() runs: exactly once, never before
+ * this returns. -ENOTCONN: no usable connection, @t untouched. Allocates nothing. */
+int session_submit(struct session *s, struct task *t);
+bool session_is_usable(const struct session *s);
+
+/* Take back a task that is still QUEUED: its done() then never runs. False: it is under way, and
+ * done() will come. */
+bool session_withdraw(struct session *s, struct task *t);
+
+/* Log out: Logout Request (close the session) on a connection, then everything is closed and @done
+ * runs (later, once), at the latest after logout_ms. @err is NULL when the target agreed. Tasks
+ * still outstanding end as MAYBE_EXECUTED. -EALREADY: a logout is under way. */
+int session_logout(struct session *s, session_logout_fn *done, void *arg);
+/* Drop everything at once; state CLOSED. Tasks are handed back; callbacks of pending logins,
+ * texts and logouts run, with an error. Idempotent. */
+void session_close(struct session *s);
+/* No callback of session_ops will run any more. */
+void session_detach(struct session *s);
+
+/* A text exchange: sends @request ("key=value\0"...) and gathers the answer over as many PDUs as it
+ * takes (at most 16 MiB). @done runs later, once. -ENOTCONN, -EBUSY. */
+int session_text(struct session *s, const void *request, uint32_t bytes, session_text_fn *done,
+		 void *arg);
+
+/* --- for conn*.c --- */
+/* A tag for @t; false when the table is full (@is_control may use the reserve). */
+bool session_slot_get(struct session *s, struct task *t, bool is_control);
+/* The task of a tag, or NULL when no such tag is in use. */
+struct task *session_task_by_itt(const struct session *s, uint32_t itt);
+/* ExpCmdSN and MaxCmdSN of a PDU from the target, by the rules of 4.2.2.1. */
+void session_window(struct session *s, uint32_t exp_cmd_sn, uint32_t max_cmd_sn);
+bool session_window_is_open(const struct session *s);
+/* @t has its answer and nothing reads its data any more: run its done(), now. */
+void session_task_finish(struct session *s, struct task *t, enum task_result result);
+/* Its connection is gone: done() runs later. */
+void session_task_lost(struct session *s, struct task *t, enum task_result result);
+void session_conn_logged_in(struct session *s, struct conn *c);
+void session_conn_closed(struct session *s, struct conn *c);
+void session_logout_answered(struct session *s, struct conn *c, uint8_t response);
+void session_text_answered(struct session *s, const struct pdu_text_response *p,
+			   const uint8_t *data);
+void session_text_fail(struct session *s, GError *err); /* takes @err; none under way: frees it */
+void session_text_init(struct session *s);
+void session_text_done(struct session *s);
+/* Something is to be sent: flush before the loop sleeps. */
+void session_want_flush(struct session *s);
+
+#endif

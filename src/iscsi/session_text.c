@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A text exchange in full feature phase: one request, an answer in as many PDUs as the target likes
+ * (RFC 7143 11.10, 11.11). Used for SendTargets.
+ *
+ *   idle       done == NULL
+ *   asking     the request is queued or sent; each answer that is not final is followed by an empty
+ *              request with the same tag and the target's transfer tag
+ *   answered   done() is queued
+ *
+ * Bounded: the answer, the number of answers that bring nothing, and the time. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "iscsi/session.h"
+
+#define TEXT_ANSWER_MAX (16u << 20)
+#define TEXT_EMPTY_MAX 16 /* answers in a row without a byte: some targets do that for ever */
+
+static void text_finish(struct session *s, GError *err)
+{
+	struct session_text *x = &s->text;
+
+	loop_timer_stop(&x->timer);
+	x->conn = NULL;
+	g_clear_error(&x->error);
+	x->error = err;
+	if (!loop_call_is_queued(&x->call)) {
+		object_ref(&s->obj);
+		loop_call_queue(s->loop, &x->call);
+	}
+}
+
+static void text_call(struct loop_call *call)
+{
+	struct session *s = container_of(call, struct session, text.call);
+	struct session_text *x = &s->text;
+	session_text_fn *done = x->done;
+
+	x->done = NULL;
+	if (done)
+		done(s, x->error ? NULL : x->answer, x->error, x->arg);
+	object_unref(&s->obj);
+}
+
+void session_text_fail(struct session *s, GError *err)
+{
+	struct session_text *x = &s->text;
+
+	if (!x->done || loop_call_is_queued(&x->call)) {
+		g_clear_error(&err);
+		return;
+	}
+	if (!err)
+		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ECONNABORTED,
+				"the session ended during a text exchange");
+	text_finish(s, err);
+}
+
+static void text_task_done(struct task *t)
+{
+	struct session_text *x = container_of(t, struct session_text, task);
+	struct session *s = container_of(x, struct session, text);
+
+	if (t->result != TASK_RESULT_RESPONDED)
+		session_text_fail(s, NULL);
+}
+
+static void text_expired(struct loop_timer *timer)
+{
+	struct session *s = container_of(timer, struct session, text.timer);
+	GError *err = NULL;
+
+	if (!s->text.conn)
+		return;
+	error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
+			"the target did not answer a text request within %.3g s",
+			(double)s->config.timeouts.text_ms / 1000);
+	conn_fail(s->text.conn, err);
+}
+
+static void text_start_timer(struct session *s)
+{
+	if (s->config.timeouts.text_ms)
+		loop_timer_start(&s->text.timer, s->config.timeouts.text_ms);
+}
+
+void session_text_answered(struct session *s, const struct pdu_text_response *p,
+			   const uint8_t *data)
+{
+	struct session_text *x = &s->text;
+	struct conn *c = x->conn;
+
+	if (!c)
+		return;
+	x->empty_answers = p->data_bytes ? 0 : x->empty_answers + 1;
+	if (p->data_bytes > TEXT_ANSWER_MAX - x->answer->len) {
+		conn_protocol_error(c, "a text answer of more than %u bytes", TEXT_ANSWER_MAX);
+		return;
+	}
+	g_byte_array_append(x->answer, data, p->data_bytes);
+	/* A final answer ends it whatever its transfer tag says (11.11.1, 11.11.4). */
+	if (p->is_final && !p->is_continued) {
+		session_task_finish(s, &x->task, TASK_RESULT_RESPONDED);
+		text_finish(s, NULL);
+		return;
+	}
+	if (p->ttt == ISCSI_TAG_NONE) {
+		conn_protocol_error(c, "a Text Response that is not final has no transfer tag");
+		return;
+	}
+	if (x->empty_answers > TEXT_EMPTY_MAX) {
+		conn_protocol_error(c, "%u Text Responses in a row without text", x->empty_answers);
+		return;
+	}
+	x->task.ttt = p->ttt;
+	memcpy(x->task.lun, p->lun, sizeof(x->task.lun));
+	x->task.data_bytes = 0;
+	text_start_timer(s);
+	conn_resubmit_control(c, &x->task);
+}
+
+int session_text(struct session *s, const void *request, uint32_t bytes, session_text_fn *done,
+		 void *arg)
+{
+	struct session_text *x = &s->text;
+	struct conn *c = NULL;
+	int r;
+
+	if (x->done)
+		return -EBUSY;
+	for (GList *l = s->conns; l && !c; l = l->next)
+		if (conn_is_usable(l->data))
+			c = l->data;
+	if (!c || s->is_logging_out)
+		return -ENOTCONN;
+	if (bytes > c->values.max_xmit_data_segment_length)
+		return -EMSGSIZE;
+	g_byte_array_set_size(x->request, 0);
+	g_byte_array_append(x->request, request, bytes);
+	g_byte_array_set_size(x->answer, 0);
+	x->empty_answers = 0;
+	memset(x->task.lun, 0, sizeof(x->task.lun));
+	x->task.ttt = ISCSI_TAG_NONE;
+	x->task.data = x->request->data;
+	x->task.data_bytes = bytes;
+	r = conn_submit_control(c, &x->task);
+	if (r < 0)
+		return r;
+	x->conn = c;
+	x->done = done;
+	x->arg = arg;
+	text_start_timer(s);
+	return 0;
+}
+
+void session_text_init(struct session *s)
+{
+	struct session_text *x = &s->text;
+
+	task_init(&x->task, TASK_TEXT, text_task_done);
+	x->request = g_byte_array_new();
+	x->answer = g_byte_array_new();
+	loop_timer_init(s->loop, &x->timer, text_expired);
+	loop_call_init(&x->call, text_call);
+}
+
+void session_text_done(struct session *s)
+{
+	struct session_text *x = &s->text;
+
+	loop_timer_done(&x->timer);
+	g_clear_error(&x->error);
+	g_byte_array_unref(x->request);
+	g_byte_array_unref(x->answer);
+}

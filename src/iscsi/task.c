@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Tasks themselves do little: session.c and conn_*.c move them through their states. */
+#include "iscsi/task.h"
+
+#include <string.h>
+
+void task_init(struct task *t, enum task_kind kind, void (*done)(struct task *))
+{
+	memset(t, 0, sizeof(*t));
+	list_init(&t->link);
+	t->kind = kind;
+	t->done = done;
+	t->attr = ISCSI_ATTR_SIMPLE;
+	t->itt = ISCSI_TAG_NONE;
+	for (unsigned i = 0; i <= TASK_R2T_MAX; i++)
+		list_init(&t->bursts[i].link);
+}
+
+void task_reset(struct task *t)
+{
+	t->state = TASK_IDLE;
+	t->itt = ISCSI_TAG_NONE;
+	t->session = NULL;
+	t->conn = NULL;
+	t->response = t->status = 0;
+	t->sense_bytes = 0;
+	t->has_overflow = t->has_underflow = t->is_short = false;
+	t->residual = t->transferred = 0;
+	t->data_in_sn = t->r2t_sn = 0;
+	t->received = t->requested = 0;
+	t->sent_us = 0;
+}
+
+const char *task_result_name(enum task_result r)
+{
+	static const char *const names[] = {
+		[TASK_RESULT_RESPONDED] = "responded",
+		[TASK_RESULT_NEVER_SENT] = "never sent",
+		[TASK_RESULT_MAYBE_EXECUTED] = "maybe executed",
+		[TASK_RESULT_ABORTED] = "aborted",
+	};
+
+	return names[r];
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A task: one thing asked of a target that has an initiator task tag -- a SCSI command above all,
+ * and the requests that keep a connection going. A task is a member of its user's object (the
+ * pooled I/O, the NOP of a connection), so that sending one allocates nothing.
+ *
+ *   state      true in it                                                next
+ *   IDLE       the user's; not known to any session                      QUEUED
+ *   QUEUED     on the session's queue: no ITT, no CmdSN, nothing sent    SENT, DONE
+ *   SENT       has ITT (and CmdSN), allegiant to @conn, in its list      RESPONDED, DONE
+ *   RESPONDED  the answer is here, but a send still reads @data, or a    DONE
+ *              read lacks nothing but that
+ *   DONE       done() is about to run, or has run: the user's again      QUEUED
+ *
+ * done() runs exactly once per submit, from the loop, never inside session_submit(). It finds in
+ * @result what is known of the task's fate; what that means is the disk layer's to decide:
+ *
+ *   RESPONDED       the target answered: @response, @status, sense and residual are valid
+ *   NEVER_SENT      not one byte left: it was surely not executed
+ *   MAYBE_EXECUTED  it was (perhaps partly) sent, no answer came: nobody knows
+ *   ABORTED         a task management function or the target's word says it is gone
+ */
+#ifndef ISCSIFS_TASK_H
+#define ISCSIFS_TASK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "iscsi/proto.h"
+
+struct conn;
+struct session;
+struct task;
+
+enum task_kind { TASK_SCSI, TASK_NOP_OUT, TASK_TEXT, TASK_LOGOUT, TASK_TMF };
+enum task_state { TASK_IDLE, TASK_QUEUED, TASK_SENT, TASK_RESPONDED, TASK_DONE };
+enum task_result {
+	TASK_RESULT_RESPONDED,
+	TASK_RESULT_NEVER_SENT,
+	TASK_RESULT_MAYBE_EXECUTED,
+	TASK_RESULT_ABORTED,
+};
+enum task_direction { TASK_NO_DATA, TASK_READ, TASK_WRITE };
+
+#define TASK_CDB_MAX 32	  /* longer CDBs than 16 travel in an AHS */
+#define TASK_SENSE_MAX 96 /* kept of the sense data; the rest is of no use to us */
+#define TASK_R2T_MAX 8	  /* MaxOutstandingR2T we agree to */
+
+/* A burst of Data-Out that the target asked for (or the unsolicited one, with TTT ffffffff). */
+struct burst {
+	struct list link; /* on the connection's list, in order of arrival: 12.3, 12.4 of the suites */
+	struct task *task;
+	uint32_t ttt;
+	uint32_t offset, bytes; /* what is left of it */
+	uint32_t data_sn;
+};
+
+struct task {
+	struct list link;	 /* session queue, then the connection's outstanding list */
+	enum task_kind kind;
+	enum task_state state;
+	enum task_result result;
+	void (*done)(struct task *t);
+
+	/* What to do: set by the user before submit. */
+	uint8_t lun[8];
+	uint8_t cdb[TASK_CDB_MAX];
+	uint8_t cdb_bytes;
+	uint8_t attr; /* enum iscsi_task_attr */
+	enum task_direction direction;
+	uint8_t *data; /* @data_bytes of it, the user's until done() */
+	uint32_t data_bytes; /* ExpectedDataTransferLength */
+	int64_t deadline_us; /* loop time after which the session gives up on it; 0: its own timeout */
+
+	/* How it went: valid in done() when RESPONDED. */
+	uint8_t response, status;
+	uint8_t sense_bytes;
+	uint8_t sense[TASK_SENSE_MAX];
+	bool has_overflow, has_underflow;
+	uint32_t residual;
+	uint32_t transferred; /* read: bytes of @data that are valid, from its start; write: acknowledged */
+
+	/* Under way: the session's and connection's own. */
+	struct session *session;
+	struct conn *conn;
+	uint32_t itt, cmd_sn;
+	uint32_t data_in_sn; /* next DataSN expected */
+	uint32_t r2t_sn;     /* next R2TSN expected */
+	uint32_t received;   /* read: contiguous bytes received (and digest-checked) */
+	uint32_t requested;  /* write: bytes covered by unsolicited data and R2Ts so far */
+	uint32_t ttt;	     /* text: of the target's last answer */
+	uint32_t referenced_itt, ref_cmd_sn; /* task management */
+	uint8_t function;    /* task management function, or reason of a logout */
+	uint16_t cid;	     /* logout: the connection meant */
+	bool is_short;	     /* status GOOD, but the bytes that came or went are not all */
+	bool is_immediate;   /* control kinds: travels outside the command order */
+	uint16_t tx_refs;    /* entries of the transmit batch that still read @data */
+	uint16_t bursts_used; /* bit per entry of @bursts */
+	struct burst bursts[TASK_R2T_MAX + 1]; /* the last one is the unsolicited burst */
+	int64_t sent_us;
+};
+
+/* Make @t idle, everything zero but @done and @kind. */
+void task_init(struct task *t, enum task_kind kind, void (*done)(struct task *));
+/* Clear what the last round left, for another submit: session_submit() does it. */
+void task_reset(struct task *t);
+const char *task_result_name(enum task_result r);
+
+#endif
