@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Command descriptor blocks: builders for what this initiator sends. Each writes @cdb (at
+ * least 16 bytes, zeroed first) and returns its length. Lengths are checked by the caller
+ * against what the command can carry (asserted here). SPC-4, SBC-3. */
+#ifndef ISCSIFS_CDB_H
+#define ISCSIFS_CDB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum scsi_opcode {
+	SCSI_TEST_UNIT_READY = 0x00,
+	SCSI_REQUEST_SENSE = 0x03,
+	SCSI_INQUIRY = 0x12,
+	SCSI_MODE_SENSE_6 = 0x1a,
+	SCSI_READ_CAPACITY_10 = 0x25,
+	SCSI_READ_10 = 0x28,
+	SCSI_WRITE_10 = 0x2a,
+	SCSI_SYNCHRONIZE_CACHE_10 = 0x35,
+	SCSI_MODE_SENSE_10 = 0x5a,
+	SCSI_READ_16 = 0x88,
+	SCSI_WRITE_16 = 0x8a,
+	SCSI_SYNCHRONIZE_CACHE_16 = 0x91,
+	SCSI_SERVICE_ACTION_IN_16 = 0x9e,
+	SCSI_REPORT_LUNS = 0xa0,
+	SCSI_READ_12 = 0xa8,
+	SCSI_WRITE_12 = 0xaa,
+};
+
+unsigned cdb_test_unit_ready(uint8_t *cdb);
+/* Standard data (@is_vpd no, @page 0) or a page of vital product data. */
+unsigned cdb_inquiry(uint8_t *cdb, bool is_vpd, uint8_t page, uint16_t allocation);
+/* All logical units but the well known ones; @allocation at least 16 (SPC-4 6.33). */
+unsigned cdb_report_luns(uint8_t *cdb, uint32_t allocation);
+unsigned cdb_read_capacity_10(uint8_t *cdb);
+unsigned cdb_read_capacity_16(uint8_t *cdb, uint32_t allocation);
+/* Current values of @page (0 to 0x3f). */
+unsigned cdb_mode_sense_6(uint8_t *cdb, bool no_block_descriptors, uint8_t page,
+			  uint8_t allocation);
+unsigned cdb_mode_sense_10(uint8_t *cdb, bool no_block_descriptors, uint8_t page,
+			   uint16_t allocation);
+/* The shortest of READ/WRITE(10) and (16) that carries @lba and @blocks. (12) is never needed
+ * then. @lba + @blocks must not pass 2^64. */
+unsigned cdb_read(uint8_t *cdb, uint64_t lba, uint32_t blocks);
+unsigned cdb_write(uint8_t *cdb, uint64_t lba, uint32_t blocks, bool is_fua);
+/* @blocks 0: to the end of the medium. */
+unsigned cdb_synchronize_cache(uint8_t *cdb, uint64_t lba, uint32_t blocks);
+/* Name by opcode (and service action): "READ(16)", for any thread and for ever; unknown ones
+ * are "command 0xnn". Reads two bytes of @cdb. */
+const char *cdb_name(const uint8_t *cdb);
+
+#endif
