@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Control lines: `verb [argument ...] [key=value ...]`. Each kind of object has a table of
+ * verbs; parsing, the text that reading a control file gives, and the man page come from the
+ * tables. An unknown verb or key, a key given twice, a wrong number of arguments is refused
+ * (EINVAL) with a message that names what is allowed.
+ *
+ * A word is a key=value when '=' follows one or more of A-Z a-z 0-9 _ -; any other word is an
+ * argument. Arguments come before keys. No message repeats the value of a key that is secret or
+ * unknown, or a word that did not fit: a mistyped line may hold a secret anywhere. */
+#ifndef ISCSIFS_COMMAND_H
+#define ISCSIFS_COMMAND_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/object.h"
+#include "core/operation.h"
+
+struct command;
+
+enum command_key_type {
+	COMMAND_TEXT,
+	COMMAND_BOOL,
+	COMMAND_NUMBER,
+	COMMAND_SECONDS,
+	COMMAND_CHOICE,
+};
+
+struct command_key {
+	const char *name;
+	enum command_key_type type;
+	uint64_t min, max;   /* NUMBER; SECONDS: in milliseconds, max 0 is COMMAND_MS_MAX */
+	const char *choices; /* CHOICE: "none|chap|mutual" */
+	bool is_secret;	     /* never shown again */
+	const char *help;
+};
+
+#define COMMAND_ARGS_MAX 3
+#define COMMAND_LINE_MAX 8192			   /* bytes, without the newline */
+#define COMMAND_MS_MAX (24 * 3600 * INT64_C(1000)) /* a day */
+
+struct verb {
+	const char *name;
+	const char *args; /* "ADDR[:PORT]", "[PORTAL]" for the help; "" if none */
+	unsigned min_args, max_args;
+	/* Ended by a NULL name; NULL: none. */
+	const struct command_key *keys, *more_keys;
+	/* Carry it out on @obj. Must see to it that operation_finish(@op) is called, now or
+	 * later. @cmd is valid during the call only (copy what is needed). @op: take a
+	 * reference to keep it. */
+	void (*run)(struct object *obj, const struct command *cmd, struct operation *op);
+	const char *help;
+};
+
+/* Keys that every verb takes: timeout=SECONDS, nowait=yes. */
+struct command {
+	const struct verb *verb;
+	char *args[COMMAND_ARGS_MAX + 1]; /* NULL at the end */
+	unsigned arg_count;
+	GHashTable *keys;   /* name -> value as given */
+	int64_t timeout_ms; /* 0: none given */
+	bool is_nowait;
+	char *shown; /* the command with secrets blanked: for messages */
+};
+
+/* @verbs: ended by a NULL name; NULL: no verbs. NULL and @err: ISDSC_INVALID_PARAMETER, EINVAL.
+ * An empty or comment line gives NULL without an error. */
+struct command *command_parse(const char *line, const struct verb *verbs, GError **err);
+void command_free(struct command *cmd); /* secrets wiped; NULL is fine */
+/* What may be shown of a line that command_parse() refused: the verb, if it is one. g_free().
+ */
+char *command_shown(const char *line, const struct verb *verbs);
+/* The value of a key, or NULL when it was not given. Its type has been checked. */
+const char *command_key(const struct command *cmd, const char *name);
+bool command_bool(const struct command *cmd, const char *name, bool otherwise);
+uint64_t command_number(const struct command *cmd, const char *name, uint64_t otherwise);
+int64_t command_ms(const struct command *cmd, const char *name, int64_t otherwise);
+/* The row that says what key @name is for @v, or NULL: one in keys hides one of the same name
+ * in more_keys, and both hide the keys that every verb takes. */
+const struct command_key *command_find_key(const struct verb *v, const char *name);
+/* Is @value one that key @k takes? FALSE and @err, which says what it takes. */
+gboolean command_check(const struct command_key *k, const char *value, GError **err);
+/* What @k takes, in a word: "yes|no", "512..65535", "TEXT". */
+void command_print_type(const struct command_key *k, GString *out);
+/* What reading the control file tells: each verb with its arguments, keys and help. */
+void command_help(const struct verb *verbs, GString *out);
+
+/* Several lines, in order, up to the first error. */
+struct script;
+/* Runs @text on @obj; holds a reference of it. @done runs later, exactly once: @err NULL when
+ * all went well; @reply is the text for the reading side of the same descriptor, a line for
+ * each line carried out ("ok key=value\n", or, the last, "error code=... number=0x... errno=...
+ * where=... text=\"...\"\n"); both are borrowed, and the script is gone when @done returns.
+ * Failures are put on @obj's list with the command, secrets blanked. A last line without a
+ * newline counts. Commands with nowait=yes are answered at once; they go on after the script,
+ * and their failures are put on the list and logged. */
+struct script *script_run(struct loop *l, struct object *obj, const struct verb *verbs,
+			  const char *text, size_t len,
+			  void (*done)(void *arg, const GError *err, const char *reply),
+			  void *arg);
+/* What @obj is called in the tree ("targets/IQN"), copied: `where=` of failures that do not
+ * name a place of their own. Right after script_run(). Without it: the kind of the object. */
+void script_set_place(struct script *s, const char *place);
+/* The writer was interrupted (or is gone): EINTR. done() still runs. */
+void script_cancel(struct script *s);
+
+#endif

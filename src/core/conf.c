@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The configuration file: one table of options, from which reading, defaults, the sample file
+ * and the man page come. Read once, at start, by main; conf_set() also serves options.c, since
+ * most options are login keys whose default for all logins is set here.
+ *
+ * A value goes from libconfig's type to text and then the way of a control file's value, so
+ * that both have the same grammar and the same messages. */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "core/conf.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <libconfig.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "core/options.h"
+
+#define ALIAS_MAX 255 /* RFC 7143 6.1: a text value */
+
+struct option {
+	struct command_key key; /* only the name: it is a login key, and the rest is there */
+	size_t offset;		/* in struct conf; the type is that of the key, see store[] */
+	const char *section;	/* of the sample: begins here */
+	const char *example;	/* of the sample, when there is no default */
+};
+
+#define AT(member) .offset = offsetof(struct conf, member)
+#define LOGIN_KEY(key_name, member)                     \
+	{                                               \
+		.key = { .name = key_name }, AT(member) \
+	}
+
+static const struct option options[] = {
+	{ .key = { "initiator_name", COMMAND_TEXT,
+		   .help = "iSCSI name of this host; without it one is made of the host name" },
+	  AT(initiator_name),
+	  .section = "This host",
+	  .example = "iqn.2026-11.io.iscsifs:host1" },
+	{ .key = { "initiator_alias", COMMAND_TEXT, .help = "what targets may show for it" },
+	  AT(initiator_alias),
+	  .example = "host1" },
+
+	{ .key = { "log_level", COMMAND_CHOICE, .choices = "error|warning|info|debug",
+		   .help = "least severe messages that are logged" },
+	  AT(log_level),
+	  .section = "The daemon" },
+	{ .key = { "shutdown_timeout", COMMAND_SECONDS,
+		   .help = "how long logging out of everything may take at the end" },
+	  AT(shutdown_ms) },
+	{ .key = { "io_depth", COMMAND_NUMBER, 16, 1024,
+		   .help = "requests under way in the daemon; more wait in the kernel" },
+	  AT(io_depth) },
+	{ .key = { "lock_memory", COMMAND_BOOL,
+		   .help = "stay in memory: freeing it may need one of our units" },
+	  AT(lock_memory) },
+
+	{ .key = { .name = "connect_timeout" },
+	  AT(timeouts.connect_ms),
+	  .section = "Times of a session, in seconds; a login may ask for others" },
+	LOGIN_KEY("login_timeout", timeouts.login_ms),
+	LOGIN_KEY("logout_timeout", timeouts.logout_ms),
+	LOGIN_KEY("text_timeout", timeouts.text_ms),
+	LOGIN_KEY("nop_interval", timeouts.nop_interval_ms),
+	LOGIN_KEY("nop_timeout", timeouts.nop_timeout_ms),
+	LOGIN_KEY("command_timeout", timeouts.command_ms),
+
+	{ .key = { .name = "header_digest" },
+	  AT(wishes.header_digest),
+	  .section = "What a login asks for, unless it is told otherwise" },
+	LOGIN_KEY("data_digest", wishes.data_digest),
+	LOGIN_KEY("initial_r2t", wishes.initial_r2t),
+	LOGIN_KEY("immediate_data", wishes.immediate_data),
+	LOGIN_KEY("first_burst_length", wishes.first_burst_length),
+	LOGIN_KEY("max_burst_length", wishes.max_burst_length),
+	LOGIN_KEY("max_recv_data_segment_length", wishes.max_recv_data_segment_length),
+	LOGIN_KEY("max_outstanding_r2t", wishes.max_outstanding_r2t),
+	LOGIN_KEY("time2wait", wishes.time2wait),
+	LOGIN_KEY("time2retain", wishes.time2retain),
+};
+
+#define REFUSE(err, ...) error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL, __VA_ARGS__)
+
+static const struct command_key *key_of(const struct option *o)
+{
+	return o->key.help ? &o->key : login_key(o->key.name);
+}
+
+static const struct option *find(const char *name)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
+		if (!strcmp(options[i].key.name, name))
+			return &options[i];
+	return NULL;
+}
+
+/* --- how each type is stored, and shown in the sample --- */
+
+static void set_text(const struct command_key *k, void *at, const char *value)
+{
+	(void)k;
+	g_free(*(char **)at);
+	*(char **)at = g_strdup(value);
+}
+
+static void set_bool(const struct command_key *k, void *at, const char *value)
+{
+	(void)k;
+	text_parse_bool(value, at);
+}
+
+static void set_number(const struct command_key *k, void *at, const char *value)
+{
+	uint64_t n;
+
+	if (text_parse_u64(value, k->min, k->max, &n) == 0)
+		*(uint32_t *)at = (uint32_t)n;
+}
+
+static void set_ms(const struct command_key *k, void *at, const char *value)
+{
+	(void)k;
+	text_parse_seconds(value, INT64_MAX, at);
+}
+
+/* An enum that counts the choices in their order. */
+static void set_choice(const struct command_key *k, void *at, const char *value)
+{
+	g_auto(GStrv) choices = g_strsplit(k->choices, "|", -1);
+
+	for (unsigned i = 0; choices[i]; i++)
+		if (!strcmp(choices[i], value))
+			*(unsigned *)at = i;
+}
+
+static void show_text(const struct command_key *k, const void *at, GString *out)
+{
+	const char *value = *(char *const *)at;
+
+	(void)k;
+	g_string_append_printf(out, "\"%s\"", value ? value : "");
+}
+
+static void show_bool(const struct command_key *k, const void *at, GString *out)
+{
+	(void)k;
+	g_string_append(out, *(const bool *)at ? "true" : "false");
+}
+
+static void show_number(const struct command_key *k, const void *at, GString *out)
+{
+	(void)k;
+	g_string_append_printf(out, "%" PRIu32, *(const uint32_t *)at);
+}
+
+static void show_ms(const struct command_key *k, const void *at, GString *out)
+{
+	char number[G_ASCII_DTOSTR_BUF_SIZE];
+
+	(void)k;
+	g_string_append(out, g_ascii_dtostr(number, sizeof(number),
+					    (double)*(const int64_t *)at / 1000));
+}
+
+static void show_choice(const struct command_key *k, const void *at, GString *out)
+{
+	g_auto(GStrv) choices = g_strsplit(k->choices, "|", -1);
+
+	g_string_append_printf(out, "\"%s\"", choices[*(const unsigned *)at]);
+}
+
+static const struct {
+	void (*set)(const struct command_key *k, void *at, const char *value);
+	void (*show)(const struct command_key *k, const void *at, GString *out);
+} store[] = {
+	[COMMAND_TEXT] = { set_text, show_text },	/* char * */
+	[COMMAND_BOOL] = { set_bool, show_bool },	/* bool */
+	[COMMAND_NUMBER] = { set_number, show_number }, /* uint32_t */
+	[COMMAND_SECONDS] = { set_ms, show_ms },	/* int64_t */
+	[COMMAND_CHOICE] = { set_choice, show_choice }, /* enum */
+};
+
+_Static_assert(sizeof(unsigned) == sizeof(uint32_t), "io_depth is stored as uint32_t");
+_Static_assert(sizeof(enum log_level) == sizeof(unsigned) &&
+		       sizeof(enum digest_wish) == sizeof(unsigned),
+	       "choices are stored as unsigned");
+_Static_assert(DIGEST_NO == 0 && DIGEST_YES == 1 && DIGEST_PREFER == 2, "no|yes|prefer");
+_Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_DEBUG == 3, "error|warning|info|debug");
+
+static void set_option(struct conf *c, const struct option *o, const char *value)
+{
+	const struct command_key *k = key_of(o);
+
+	store[k->type].set(k, (char *)c + o->offset, value);
+}
+
+bool conf_set(struct conf *c, const char *name, const char *value)
+{
+	const struct option *o = find(name);
+
+	if (o)
+		set_option(c, o, value);
+	return o;
+}
+
+/* --- checks that a type alone does not make --- */
+
+gboolean conf_check_bursts(struct conf *c, bool is_given, GError **err)
+{
+	struct keys_wishes *w = &c->wishes;
+
+	if (w->first_burst_length <= w->max_burst_length)
+		return TRUE;
+	if (is_given) {
+		REFUSE(err,
+		       "first_burst_length %" PRIu32 " is more than max_burst_length %" PRIu32,
+		       w->first_burst_length, w->max_burst_length);
+		return FALSE;
+	}
+	w->first_burst_length = w->max_burst_length;
+	return TRUE;
+}
+
+static gboolean normalise_name(char **value, GError **err)
+{
+	char *name = text_iscsi_name(*value, err);
+
+	if (!name)
+		return FALSE;
+	g_free(*value);
+	*value = name;
+	return TRUE;
+}
+
+static gboolean check_alias(const char *alias, GError **err)
+{
+	if (strlen(alias) <= ALIAS_MAX && g_utf8_validate(alias, -1, NULL))
+		return TRUE;
+	REFUSE(err, "initiator_alias: not UTF-8 of at most %d bytes", ALIAS_MAX);
+	return FALSE;
+}
+
+/* --- reading --- */
+
+/* @s as a control file would have it; NULL for an array, a list or a group. */
+static char *text_of(const config_setting_t *s)
+{
+	char number[512]; /* %f of the largest double has 310 digits */
+
+	switch (config_setting_type(s)) {
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		return g_strdup_printf("%lld", config_setting_get_int64(s));
+	case CONFIG_TYPE_FLOAT:
+		return g_strdup(g_ascii_formatd(number, sizeof(number), "%.3f",
+						config_setting_get_float(s)));
+	case CONFIG_TYPE_BOOL:
+		return g_strdup(config_setting_get_bool(s) ? "yes" : "no");
+	case CONFIG_TYPE_STRING:
+		return g_strdup(config_setting_get_string(s));
+	default:
+		return NULL;
+	}
+}
+
+static gboolean read_setting(struct conf *c, const config_setting_t *s, GError **err)
+{
+	const struct option *o = find(config_setting_name(s));
+	g_autofree char *value = text_of(s);
+
+	if (!o) {
+		REFUSE(err, "unknown option %s", config_setting_name(s));
+		return FALSE;
+	}
+	if (!value) {
+		REFUSE(err, "%s: a single value is wanted", o->key.name);
+		return FALSE;
+	}
+	if (!command_check(key_of(o), value, err))
+		return FALSE;
+	if (o->offset == offsetof(struct conf, initiator_name) && !normalise_name(&value, err))
+		return FALSE;
+	if (o->offset == offsetof(struct conf, initiator_alias) && !check_alias(value, err))
+		return FALSE;
+	set_option(c, o, value);
+	return TRUE;
+}
+
+static gboolean read_settings(struct conf *c, const char *name, const config_t *cfg,
+			      GError **err)
+{
+	const config_setting_t *root = config_root_setting(cfg);
+	const config_setting_t *first_burst = config_lookup(cfg, "first_burst_length");
+	int count = config_setting_length(root);
+
+	for (int i = 0; i < count; i++) {
+		const config_setting_t *s = config_setting_get_elem(root, (unsigned)i);
+		const char *file = config_setting_source_file(s);
+
+		if (!read_setting(c, s, err)) {
+			g_prefix_error(err, "%s:%u: ", file ? file : name,
+				       config_setting_source_line(s));
+			return FALSE;
+		}
+	}
+	if (conf_check_bursts(c, first_burst, err))
+		return TRUE;
+	g_prefix_error(err, "%s:%u: ", name, config_setting_source_line(first_burst));
+	return FALSE;
+}
+
+gboolean conf_read_text(struct conf *c, const char *name, const char *text, GError **err)
+{
+	gboolean is_ok = FALSE;
+	config_t cfg;
+
+	config_init(&cfg);
+	if (config_read_string(&cfg, text)) {
+		is_ok = read_settings(c, name, &cfg, err);
+	} else {
+		const char *file = config_error_file(&cfg);
+
+		REFUSE(err, "%s:%d: %s", file ? file : name, config_error_line(&cfg),
+		       config_error_text(&cfg));
+	}
+	config_destroy(&cfg);
+	return is_ok;
+}
+
+gboolean conf_read(struct conf *c, const char *path, GError **err)
+{
+	const char *name = path ? path : CONF_DEFAULT_FILE;
+	g_autofree char *text = NULL;
+	g_autoptr(GError) why = NULL;
+	size_t bytes;
+
+	if (!g_file_get_contents(name, &text, &bytes, &why)) {
+		if (!path && g_error_matches(why, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+			return TRUE;
+		error_set_errno(err, ISDSC_INVALID_PARAMETER, error_errno(why), "%s",
+				why->message);
+		return FALSE;
+	}
+	if (bytes > CONF_FILE_MAX || strlen(text) < bytes) {
+		REFUSE(err, "%s: %s", name,
+		       bytes > CONF_FILE_MAX ? "longer than 1 MiB" : "a NUL byte in it");
+		return FALSE;
+	}
+	return conf_read_text(c, name, text, err);
+}
+
+/* --- defaults and the sample --- */
+
+void conf_default(struct conf *c)
+{
+	*c = (struct conf){
+		.log_level = LOG_LEVEL_INFO,
+		.shutdown_ms = 15000,
+		.io_depth = 128,
+		.lock_memory = true,
+	};
+	session_timeouts_default(&c->timeouts);
+	keys_wishes_default(&c->wishes);
+}
+
+void conf_done(struct conf *c)
+{
+	g_clear_pointer(&c->initiator_name, g_free);
+	g_clear_pointer(&c->initiator_alias, g_free);
+}
+
+static void print_option(const struct conf *defaults, const struct option *o, GString *out)
+{
+	const struct command_key *k = key_of(o);
+
+	if (o->section)
+		g_string_append_printf(out, "\n### %s\n", o->section);
+	g_string_append_printf(out, "\n# %s", k->help);
+	if (k->type == COMMAND_NUMBER || k->type == COMMAND_CHOICE) {
+		g_string_append(out, "; ");
+		command_print_type(k, out);
+	}
+	g_string_append_printf(out, "\n#%s = ", k->name);
+	if (o->example)
+		g_string_append_printf(out, "\"%s\"", o->example);
+	else
+		store[k->type].show(k, (const char *)defaults + o->offset, out);
+	g_string_append(out, ";\n");
+}
+
+void conf_print(GString *out)
+{
+	struct conf defaults;
+
+	conf_default(&defaults);
+	g_string_append(out,
+			"# iscsifs.conf: read by iscsifs when it starts; see iscsifs.conf(5).\n"
+			"# Every option is here, with its default: take the # off the line\n"
+			"# to change it. An unknown option or a bad value is an error.\n");
+	for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
+		print_option(&defaults, &options[i], out);
+	conf_done(&defaults);
+}

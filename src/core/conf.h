@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Configuration: a libconfig file read at start. One table (conf.c) of all options with type,
+ * bounds, default and reason; an unknown option or a bad value is an error that names file and
+ * line. Options that are login keys, too, take the same values there and here. */
+#ifndef ISCSIFS_CONF_H
+#define ISCSIFS_CONF_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "base/log.h"
+#include "iscsi/keys.h"
+#include "iscsi/session.h"
+
+#ifndef SYSCONFDIR /* configure's, by the Makefile */
+#define SYSCONFDIR "/etc"
+#endif
+#define CONF_DEFAULT_FILE SYSCONFDIR "/iscsifs.conf"
+#define CONF_FILE_MAX (1024 * 1024) /* bytes */
+
+struct conf {
+	char *initiator_name; /* NULL: generated */
+	char *initiator_alias;
+	enum log_level log_level;
+	struct session_timeouts timeouts;
+	struct keys_wishes wishes;
+	int64_t shutdown_ms; /* how long an orderly end may take */
+	unsigned io_depth;   /* pooled I/O requests */
+	bool lock_memory;
+};
+/* @c need not be initialised. */
+void conf_default(struct conf *c);
+/* Over what is in @c (conf_default() first). @path NULL: the default file, which may be
+ * missing. FALSE with @err ("FILE:LINE: ..."); @c may then hold some of the file, and
+ * conf_done() is due as ever. */
+gboolean conf_read(struct conf *c, const char *path, GError **err);
+/* The same from memory; @name is the FILE of messages. */
+gboolean conf_read_text(struct conf *c, const char *name, const char *text, GError **err);
+void conf_done(struct conf *c);
+/* A commented sample with every option: config/iscsifs.conf is made of it. */
+void conf_print(GString *out);
+
+/* Set option @name to @value, which command_check() has accepted for its key. False: there is
+ * no such option. For options.c, whose keys are options of the same name. */
+bool conf_set(struct conf *c, const char *name, const char *value);
+/* FirstBurstLength must not exceed MaxBurstLength (RFC 7143 13.14): one that was asked for
+ * (@is_given) is refused, the default is cut. */
+gboolean conf_check_bursts(struct conf *c, bool is_given, GError **err);
+
+#endif

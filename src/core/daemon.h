@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The daemon: owner of everything that is not a file. One of these a process today; nothing of
+ * it is global.
+ *
+ * Its state directory (mode 0700 when made here) holds `lock`, flock'ed as long as the daemon
+ * lives and naming its pid, and the files that statefile.h writes. */
+#ifndef ISCSIFS_DAEMON_H
+#define ISCSIFS_DAEMON_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "base/object.h"
+#include "base/pool.h"
+#include "base/worker.h"
+#include "core/command.h"
+#include "core/conf.h"
+
+struct target;
+
+struct initiator {
+	struct object obj; /* OBJECT_INITIATOR */
+	struct daemon *daemon;
+	char *name;	    /* in force */
+	bool is_name_fixed; /* set by a person; else generated from the host name */
+	char *alias;	    /* NULL: none */
+	bool is_name_kept, is_alias_kept; /* set through the tree: in the state file */
+};
+
+struct discovery {
+	struct object obj; /* OBJECT_DISCOVERY */
+	struct daemon *daemon;
+	GList *portals; /* of struct portal *, in the order they were added */
+};
+
+struct daemon {
+	struct object obj; /* OBJECT_DAEMON */
+	struct loop *loop;
+	struct worker *worker;
+	struct conf conf;
+	char *state_dir; /* NULL: nothing is kept */
+	int state_lock;	 /* descriptor holding the lock of the state directory */
+	struct initiator *initiator;
+	struct discovery *discovery;
+	GList *targets;		     /* of struct target *, by name */
+	GHashTable *targets_by_name; /* keys are the targets' own */
+	GHashTable *luns_by_wwid;    /* char * -> struct lun * (the first one that has it) */
+	unsigned next_sid;	     /* session ids of the tree */
+	uint8_t isid_random[3];	     /* of this run: RFC 7143 11.12.5, type 10b */
+	uint16_t isid_qualifier;     /* next */
+	struct pool bounce;	     /* of DISK_BOUNCE_BYTES */
+	int64_t started_us;	     /* wall clock */
+
+	bool is_shutting_down;
+	unsigned pending; /* things under way that call back: see daemon_hold() */
+	struct loop_timer shutdown_timer;
+	struct loop_call shutdown_call;
+	void (*shutdown_done)(struct daemon *d, void *arg);
+	void *shutdown_arg;
+
+	/* Set by the file tree: `shutdown` was written to the control file. */
+	void (*quit)(void *arg);
+	void *quit_arg;
+};
+
+/* Takes a copy of @conf. NULL and @err: the state directory cannot be made or is in use by
+ * another daemon (its pid is named), bad name ... Blocks (files), so call it before the loop
+ * runs. @state_dir NULL: no state is read or kept (for tests). */
+struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *state_dir,
+			  GError **err);
+/* Log out of everything, all in parallel and at most conf's shutdown_ms, and wait for what is
+ * still being saved; then @done, later and once. */
+void daemon_shutdown(struct daemon *d, void (*done)(struct daemon *, void *), void *arg);
+/* After shutdown (or when nothing was ever logged in). Memory goes at the end of the turn. */
+void daemon_free(struct daemon *d);
+
+/* Set the initiator's name; "*" goes back to the generated one. Sessions that exist keep theirs.
+ * Saving it happens in the background; a failure of that is logged and on the failures of @i. */
+gboolean initiator_set_name(struct initiator *i, const char *name, GError **err);
+/* "" takes the alias away. At most 255 bytes of UTF-8 without control characters. */
+gboolean initiator_set_alias(struct initiator *i, const char *alias, GError **err);
+/* The default made of a host name as A2 says ("iqn.2026-11.io.iscsifs:HOST"). g_free(). */
+char *initiator_default_name(const char *host);
+
+/* The verbs of an object's control file; NULL when its kind has none. */
+const struct verb *daemon_verbs(enum object_kind kind);
+
+/* --- for the rest of core --- */
+
+/* Name and alias: from the state directory, else from conf, else generated. */
+struct initiator *initiator_new(struct daemon *d, GError **err);
+struct discovery *discovery_new(struct daemon *d);
+/* Both end with object_gone(). */
+
+/* Something that will call back is under way: shutdown waits for its release. */
+void daemon_hold(struct daemon *d);
+void daemon_release(struct daemon *d);
+/* A session went: is the shutdown complete? */
+void daemon_check_shutdown(struct daemon *d);
+
+#endif

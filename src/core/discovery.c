@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The sources of targets: portals added, removed and refreshed (portal.c does one refresh), and
+ * targets entered by hand. */
+#include "core/discovery.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+
+static void discovery_free(struct object *o)
+{
+	object_done(o);
+	g_free(container_of(o, struct discovery, obj));
+}
+
+struct discovery *discovery_new(struct daemon *d)
+{
+	struct discovery *y = g_new0(struct discovery, 1);
+
+	object_init(&y->obj, d->loop, OBJECT_DISCOVERY, discovery_free);
+	y->daemon = d;
+	return y;
+}
+
+void discovery_shutdown(struct discovery *d)
+{
+	for (GList *l = d->portals; l; l = l->next) {
+		struct portal *p = l->data;
+
+		if (p->running)
+			operation_cancel(p->running, ESHUTDOWN);
+	}
+}
+
+/* ---- portals ---- */
+
+static void portal_free(struct object *o)
+{
+	struct portal *p = container_of(o, struct portal, obj);
+
+	login_options_done(&p->options);
+	g_free(p->host);
+	g_free(p->name);
+	g_free(p->mechanism);
+	object_done(o);
+	g_free(p);
+}
+
+struct portal *discovery_find(struct discovery *d, const char *name)
+{
+	for (GList *l = d->portals; l; l = l->next) {
+		struct portal *p = l->data;
+
+		if (!strcmp(p->name, name))
+			return p;
+	}
+	return NULL;
+}
+
+/* ADDR[:PORT] as a person writes it. Outputs are g_free()d by the caller. */
+static gboolean parse_portal(const char *text, char **ret_host, uint16_t *ret_port,
+			     char **ret_name, GError **err)
+{
+	char *host;
+	int tpgt;
+
+	if (text_parse_portal(text, ISCSI_DEFAULT_PORT, &host, ret_port, &tpgt) < 0) {
+		error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
+				"\"%s\" is no ADDR[:PORT]", text);
+		return FALSE;
+	}
+	if (tpgt >= 0) {
+		error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
+				"\"%s\": a discovery portal has no group tag", text);
+		g_free(host);
+		return FALSE;
+	}
+	*ret_host = host;
+	*ret_name = text_format_portal(host, *ret_port);
+	return TRUE;
+}
+
+/* Takes @options. */
+static struct portal *portal_new(struct discovery *d, const char *host, uint16_t port,
+				 const struct login_options *options)
+{
+	struct portal *p = g_new0(struct portal, 1);
+
+	object_init(&p->obj, d->obj.loop, OBJECT_PORTAL, portal_free);
+	p->daemon = d->daemon;
+	p->host = g_strdup(host);
+	p->port = port;
+	p->name = text_format_portal(host, port);
+	p->mechanism = g_strdup_printf("sendtargets:%s", p->name);
+	p->options = *options;
+	d->portals = g_list_append(d->portals, p);
+	return p;
+}
+
+/* add-portal: an inner operation discovers; the portal goes again when that failed. */
+struct addition {
+	struct portal *portal;
+	struct operation *op, *refresh;
+};
+
+static void on_added(struct operation *refresh, void *arg)
+{
+	struct addition *a = arg;
+
+	operation_step(a->op, NULL, NULL);
+	if (refresh->error) {
+		log_warning("%s", refresh->error->message);
+		if (!a->portal->obj.is_gone)
+			portal_remove(a->portal);
+		operation_finish(a->op, g_error_copy(refresh->error));
+	} else {
+		g_string_append(a->op->result, refresh->result->str);
+		operation_finish(a->op, NULL);
+	}
+	operation_unref(refresh);
+	operation_unref(a->op);
+	object_unref(&a->portal->obj);
+	g_free(a);
+}
+
+static void on_addition_cancel(struct operation *op)
+{
+	struct addition *a = op->step;
+
+	operation_cancel(a->refresh, ECANCELED);
+}
+
+static gboolean check_new_portal(struct discovery *d, const struct command *cmd,
+				 const char *name, GError **err)
+{
+	if (command_key(cmd, "portal")) {
+		error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
+				"add-portal: portal= has no meaning here");
+		return FALSE;
+	}
+	if (discovery_find(d, name)) {
+		error_set_errno(err, ISDSC_TARGET_PORTAL_ALREADY_EXISTS, EEXIST,
+				"discovery portal %s is there already", name);
+		return FALSE;
+	}
+	return TRUE;
+}
+
+void discovery_add_portal(struct discovery *d, const struct command *cmd,
+			  struct operation *op)
+{
+	g_autofree char *host = NULL, *name = NULL;
+	struct login_options options;
+	struct addition *a;
+	uint16_t port;
+	GError *err = NULL;
+
+	if (!parse_portal(cmd->args[0], &host, &port, &name, &err) ||
+	    !check_new_portal(d, cmd, name, &err) || !login_options_from(&options, cmd, &err)) {
+		operation_finish(op, err);
+		return;
+	}
+	operation_where(op, "discovery/portals/%s", name);
+	a = g_new0(struct addition, 1);
+	a->portal = portal_new(d, host, port, &options);
+	object_ref(&a->portal->obj);
+	a->op = operation_ref(op);
+	a->refresh = operation_new(op->loop, on_added, a);
+	operation_step(op, on_addition_cancel, a);
+	portal_refresh(a->portal, a->refresh);
+}
+
+static struct portal *find_portal(struct discovery *d, const char *text, GError **err)
+{
+	g_autofree char *host = NULL, *name = NULL;
+	struct portal *p;
+	uint16_t port;
+
+	if (!parse_portal(text, &host, &port, &name, err))
+		return NULL;
+	p = discovery_find(d, name);
+	if (!p)
+		error_set_errno(err, ISDSC_PORTAL_NOT_FOUND, ENOENT,
+				"there is no discovery portal %s", name);
+	return p;
+}
+
+void discovery_remove_portal(struct discovery *d, const struct command *cmd,
+			     struct operation *op)
+{
+	GError *err = NULL;
+	struct portal *p = find_portal(d, cmd->args[0], &err);
+
+	if (p)
+		portal_remove(p);
+	operation_finish(op, err);
+}
+
+void discovery_refresh_portal(struct discovery *d, const struct command *cmd,
+			      struct operation *op)
+{
+	GError *err = NULL;
+	struct portal *p = find_portal(d, cmd->args[0], &err);
+
+	if (p)
+		portal_refresh(p, op);
+	else
+		operation_finish(op, err);
+}
+
+/* ---- all portals ---- */
+
+struct sweep {
+	struct daemon *daemon;
+	struct operation *op;
+	unsigned total, failed;
+	GList *running; /* of struct sweep_part * */
+	GError *first;
+	bool is_starting;
+};
+
+struct sweep_part {
+	struct sweep *sweep;
+	struct portal *portal;
+	struct operation *op;
+};
+
+static void sweep_end(struct sweep *s)
+{
+	GError *err = NULL;
+
+	if (s->running || s->is_starting)
+		return;
+	if (s->failed && s->total == 1)
+		err = g_error_copy(s->first);
+	else if (s->failed)
+		error_set_errno(&err, ISDSC_OPERATION_NOT_ALL_SUCCESS, error_errno(s->first),
+				"%u of %u portals failed; %s", s->failed, s->total,
+				s->first->message);
+	operation_step(s->op, NULL, NULL);
+	operation_result(s->op, "portals", "%u", s->total);
+	operation_result(s->op, "targets", "%u", g_list_length(s->daemon->targets));
+	operation_finish(s->op, err);
+	operation_unref(s->op);
+	g_clear_error(&s->first);
+	g_free(s);
+}
+
+static void on_part_done(struct operation *op, void *arg)
+{
+	struct sweep_part *part = arg;
+	struct sweep *s = part->sweep;
+
+	s->running = g_list_remove(s->running, part);
+	if (op->error) {
+		s->failed++;
+		if (!s->first)
+			s->first = g_error_copy(op->error);
+		log_warning("%s", op->error->message);
+		object_fail(&part->portal->obj, "refresh", op->error);
+	}
+	operation_unref(op);
+	object_unref(&part->portal->obj);
+	g_free(part);
+	sweep_end(s);
+}
+
+static void on_sweep_cancel(struct operation *op)
+{
+	struct sweep *s = op->step;
+
+	for (GList *l = s->running; l; l = l->next)
+		operation_cancel(((struct sweep_part *)l->data)->op, ECANCELED);
+}
+
+static void sweep_portal(struct sweep *s, struct portal *p)
+{
+	struct sweep_part *part = g_new0(struct sweep_part, 1);
+
+	part->sweep = s;
+	part->portal = p;
+	object_ref(&p->obj);
+	part->op = operation_new(s->op->loop, on_part_done, part);
+	s->running = g_list_prepend(s->running, part);
+	s->total++;
+	portal_refresh(p, part->op);
+}
+
+void discovery_refresh_all(struct discovery *d, struct operation *op)
+{
+	struct sweep *s = g_new0(struct sweep, 1);
+
+	s->daemon = d->daemon;
+	s->op = operation_ref(op);
+	s->is_starting = true;
+	operation_step(op, on_sweep_cancel, s);
+	for (GList *l = d->portals; l; l = l->next) {
+		struct portal *p = l->data;
+
+		if (!p->refresh) /* else it is being done already */
+			sweep_portal(s, p);
+	}
+	s->is_starting = false;
+	sweep_end(s);
+}
+
+/* ---- targets by hand ---- */
+
+void discovery_add_target(struct discovery *d, const struct command *cmd,
+			  struct operation *op)
+{
+	const char *address = command_key(cmd, "portal");
+	g_autofree char *name = NULL, *host = NULL;
+	struct target_portal portal;
+	struct login_options options;
+	struct target *t;
+	GError *err = NULL;
+
+	name = text_iscsi_name(cmd->args[0], &err);
+	if (!name)
+		goto out;
+	if (!address) {
+		error_set(&err, ISDSC_MISSING_PARAMETER, "add-target %s: portal= is missing", name);
+		goto out;
+	}
+	if (text_parse_portal(address, ISCSI_DEFAULT_PORT, &host, &portal.port, &portal.tpgt) < 0) {
+		error_set(&err, ISDSC_INVALID_PARAMETER, "\"%s\" is no ADDR[:PORT][,TPGT]",
+			  address);
+		goto out;
+	}
+	t = target_find(d->daemon, name);
+	if (t && target_find_instance(t, INSTANCE_STATIC_NAME)) {
+		error_set(&err, ISDSC_TARGET_ALREADY_EXISTS, "target %s is there already", name);
+		goto out;
+	}
+	if (!login_options_from(&options, cmd, &err))
+		goto out;
+	portal.host = host;
+	t = target_get(d->daemon, name);
+	target_set_instance(t, INSTANCE_STATIC_NAME, INSTANCE_STATIC, &portal, 1, &options);
+	instance_set_alias(target_find_instance(t, INSTANCE_STATIC_NAME),
+			   command_key(cmd, "alias"));
+	login_options_done(&options);
+out:
+	operation_finish(op, err);
+}
+
+void discovery_remove_target(struct discovery *d, const struct command *cmd,
+			     struct operation *op)
+{
+	GError *err = NULL;
+	g_autofree char *name = text_iscsi_name(cmd->args[0], &err);
+	struct target *t = name ? target_find(d->daemon, name) : NULL;
+
+	if (t && target_find_instance(t, INSTANCE_STATIC_NAME))
+		target_drop_instance(t, INSTANCE_STATIC_NAME);
+	else if (name)
+		error_set_errno(&err, ISDSC_TARGET_NOT_FOUND, ENOENT,
+				"no target %s was added by hand", name);
+	operation_finish(op, err);
+}

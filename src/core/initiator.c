@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Who we are: the initiator's name and alias (A1, A2). Set through the tree they are kept in the
+ * state directory, where they win over the configuration file; a name that nobody set is made of
+ * the host's. Sessions take a copy when they begin. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "core/daemon.h"
+#include "core/statefile.h"
+
+#define STATE_FILE "initiator.conf"
+#define PREFIX "iqn.2026-11.io.iscsifs:"
+#define ALIAS_MAX 255 /* RFC 7143 6.1, iSCSI-local-name-value */
+
+/* ---- the generated name ---- */
+
+static char name_char(char c)
+{
+	c = g_ascii_tolower(c);
+	return g_ascii_isalnum(c) || c == '.' || c == '-' ? c : '-';
+}
+
+char *initiator_default_name(const char *host)
+{
+	GString *name = g_string_new(PREFIX);
+
+	for (const char *c = *host ? host : "localhost"; *c && name->len < ISCSI_NAME_MAX; c++)
+		g_string_append_c(name, name_char(*c));
+	return g_string_free(name, FALSE);
+}
+
+/* The host's name, with the domain if the kernel knows one. */
+static char *host_name(void)
+{
+	char host[256] = "", domain[256] = "";
+
+	if (gethostname(host, sizeof(host) - 1) < 0)
+		host[0] = '\0';
+	if (strchr(host, '.') || getdomainname(domain, sizeof(domain) - 1) < 0 || !domain[0] ||
+	    !strcmp(domain, "(none)"))
+		return g_strdup(host);
+	return g_strdup_printf("%s.%s", host, domain);
+}
+
+static char *generated_name(void)
+{
+	g_autofree char *host = host_name();
+
+	return initiator_default_name(host);
+}
+
+/* ---- the state file ---- */
+
+static void add_string(config_setting_t *to, const char *key, const char *value)
+{
+	config_setting_set_string(config_setting_add(to, key, CONFIG_TYPE_STRING), value);
+}
+
+static void save(struct initiator *i)
+{
+	config_t cfg;
+
+	config_init(&cfg);
+	if (i->is_name_kept)
+		add_string(config_root_setting(&cfg), "name", i->is_name_fixed ? i->name : "*");
+	if (i->is_alias_kept)
+		add_string(config_root_setting(&cfg), "alias", i->alias ? i->alias : "");
+	statefile_write(i->daemon, STATE_FILE, &cfg);
+	config_destroy(&cfg);
+}
+
+/* ---- setting ---- */
+
+static void take_name(struct initiator *i, char *name, bool is_fixed)
+{
+	g_free(i->name);
+	i->name = name;
+	i->is_name_fixed = is_fixed;
+}
+
+static gboolean set_name(struct initiator *i, const char *text, GError **err)
+{
+	char *name = strcmp(text, "*") ? text_iscsi_name(text, err) : generated_name();
+
+	if (!name)
+		return FALSE;
+	take_name(i, name, strcmp(text, "*") != 0);
+	return TRUE;
+}
+
+static gboolean set_alias(struct initiator *i, const char *alias, GError **err)
+{
+	size_t len = strlen(alias);
+
+	if (len > ALIAS_MAX || !g_utf8_validate(alias, -1, NULL)) {
+		error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
+				"an alias is at most %d bytes of UTF-8", ALIAS_MAX);
+		return FALSE;
+	}
+	for (const char *c = alias; *c; c = g_utf8_next_char(c))
+		if (g_unichar_iscntrl(g_utf8_get_char(c))) {
+			error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
+					"an alias has no control characters");
+			return FALSE;
+		}
+	g_free(i->alias);
+	i->alias = len ? g_strdup(alias) : NULL;
+	return TRUE;
+}
+
+gboolean initiator_set_name(struct initiator *i, const char *name, GError **err)
+{
+	if (!set_name(i, name, err))
+		return FALSE;
+	log_info("initiator name: %s", i->name);
+	i->is_name_kept = true;
+	save(i);
+	return TRUE;
+}
+
+gboolean initiator_set_alias(struct initiator *i, const char *alias, GError **err)
+{
+	if (!set_alias(i, alias, err))
+		return FALSE;
+	i->is_alias_kept = true;
+	save(i);
+	return TRUE;
+}
+
+/* ---- at start ---- */
+
+static gboolean take_setting(struct initiator *i, const config_t *cfg, const char *key,
+			     gboolean (*set)(struct initiator *, const char *, GError **),
+			     bool *is_kept, GError **err)
+{
+	const config_setting_t *setting = config_lookup(cfg, key);
+	const char *value = setting ? config_setting_get_string(setting) : NULL;
+
+	if (!setting)
+		return TRUE;
+	if (!value) {
+		error_set(err, ISDSC_INVALID_PARAMETER, "%s is no text", key);
+		return FALSE;
+	}
+	*is_kept = set(i, value, err);
+	return *is_kept;
+}
+
+/* What was kept. A file that makes no sense is set aside; what it did tell stays in force. */
+static void load(struct initiator *i)
+{
+	GError *err = NULL;
+	config_t cfg;
+
+	config_init(&cfg);
+	if (statefile_read(i->daemon, STATE_FILE, &cfg) == 0 &&
+	    (!take_setting(i, &cfg, "name", set_name, &i->is_name_kept, &err) ||
+	     !take_setting(i, &cfg, "alias", set_alias, &i->is_alias_kept, &err))) {
+		statefile_set_aside(i->daemon, STATE_FILE, err->message);
+		g_error_free(err);
+	}
+	config_destroy(&cfg);
+}
+
+static void initiator_free(struct object *o)
+{
+	struct initiator *i = container_of(o, struct initiator, obj);
+
+	g_free(i->name);
+	g_free(i->alias);
+	object_done(o);
+	g_free(i);
+}
+
+struct initiator *initiator_new(struct daemon *d, GError **err)
+{
+	const struct conf *conf = &d->conf;
+	struct initiator *i = g_new0(struct initiator, 1);
+
+	object_init(&i->obj, d->loop, OBJECT_INITIATOR, initiator_free);
+	i->daemon = d;
+	if (!set_name(i, conf->initiator_name ? conf->initiator_name : "*", err) ||
+	    (conf->initiator_alias && !set_alias(i, conf->initiator_alias, err))) {
+		object_gone(&i->obj);
+		return NULL;
+	}
+	load(i);
+	return i;
+}

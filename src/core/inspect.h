@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Verbs that ask a unit or a connection something and tell the answer: INQUIRY, READ CAPACITY,
+ * REPORT LUNS (F6) and ping. The answer is the reply of the operation. */
+#ifndef ISCSIFS_INSPECT_H
+#define ISCSIFS_INSPECT_H
+
+#include <stdint.h>
+
+#include "core/lun.h"
+#include "core/operation.h"
+#include "iscsi/conn.h"
+
+/* @page -1: standard INQUIRY data. */
+void inspect_inquiry(struct lun *l, int page, struct operation *op);
+void inspect_capacity(struct lun *l, struct operation *op);
+void inspect_luns(struct lun *l, struct operation *op);
+/* @count pings, one after the other. */
+void inspect_ping(struct conn *c, unsigned count, struct operation *op);
+
+#endif

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Login options: the table of keys, the checks that a type alone cannot make, merging (B6), and
+ * the session configuration that comes of them. Called by the verbs of target, session and
+ * discovery, and by conf.c for the types of its options.
+ *
+ * Invariants: values[] holds only names of login_keys[], each checked, none of them asking for
+ * what this version cannot do; secret_file and secret_in_file have become secret and secret_in.
+ * Every value is wiped when it goes. */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "core/options.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "base/wire.h"
+#include "core/daemon.h"
+#include "core/resolve.h"
+#include "core/secret_file.h"
+
+/* Bounds are those of RFC 7143 section 13; negotiation keys are named after theirs there. */
+#define SEGMENT_MIN 512
+#define SEGMENT_MAX 16777215
+
+const struct command_key login_keys[] = {
+	{ "portal", COMMAND_TEXT, .help = "log in here, ADDR[:PORT]; default: as discovered" },
+	{ "instance", COMMAND_TEXT, .help = "initiator instance to use" },
+	{ "source", COMMAND_TEXT, .help = "numeric address of ours to connect from" },
+
+	{ "auth", COMMAND_CHOICE, .choices = "none|chap|mutual",
+	  .help = "default: what the secrets given call for" },
+	{ "user", COMMAND_TEXT, .help = "our CHAP name; default: the initiator name" },
+	{ "secret", COMMAND_TEXT, .is_secret = true,
+	  .help = "proves us to the target; 12 bytes or more, 0x... is hex" },
+	{ "secret_file", COMMAND_TEXT, .help = "file with the secret; mode 0600" },
+	{ "user_in", COMMAND_TEXT, .help = "CHAP name the target must give; default: any" },
+	{ "secret_in", COMMAND_TEXT, .is_secret = true, .help = "proves the target to us" },
+	{ "secret_in_file", COMMAND_TEXT, .help = "file with secret_in; mode 0600" },
+
+	{ "header_digest", COMMAND_CHOICE, .choices = "no|yes|prefer",
+	  .help = "CRC32C over headers; prefer: if the target can" },
+	{ "data_digest", COMMAND_CHOICE, .choices = "no|yes|prefer",
+	  .help = "CRC32C over data; prefer: if the target can" },
+	{ "initial_r2t", COMMAND_BOOL,
+	  .help = "InitialR2T: no data of a write is sent unasked" },
+	{ "immediate_data", COMMAND_BOOL,
+	  .help = "ImmediateData: send data along with a write" },
+	{ "first_burst_length", COMMAND_NUMBER, SEGMENT_MIN, SEGMENT_MAX,
+	  .help = "FirstBurstLength: bytes of a write sent unasked" },
+	{ "max_burst_length", COMMAND_NUMBER, SEGMENT_MIN, SEGMENT_MAX,
+	  .help = "MaxBurstLength: bytes of one transfer request" },
+	{ "max_recv_data_segment_length", COMMAND_NUMBER, SEGMENT_MIN, SEGMENT_MAX,
+	  .help = "bytes of data in a PDU that we accept" },
+	{ "max_outstanding_r2t", COMMAND_NUMBER, 1, 65535,
+	  .help = "MaxOutstandingR2T: transfer requests at once" },
+	{ "max_connections", COMMAND_NUMBER, 1, 65535, .help = "connections of the session" },
+	{ "erl", COMMAND_NUMBER, 0, 2, .help = "ErrorRecoveryLevel" },
+	{ "time2wait", COMMAND_NUMBER, 0, 3600,
+	  .help = "DefaultTime2Wait: seconds before a reconnect" },
+	{ "time2retain", COMMAND_NUMBER, 0, 3600,
+	  .help = "DefaultTime2Retain: seconds tasks outlive a session" },
+
+	{ "connect_timeout", COMMAND_SECONDS, .help = "time for a TCP connect; 0: no limit" },
+	{ "login_timeout", COMMAND_SECONDS, .help = "time for the login phase" },
+	{ "logout_timeout", COMMAND_SECONDS, .help = "time for a logout" },
+	{ "text_timeout", COMMAND_SECONDS, .help = "time for a text exchange" },
+	{ "nop_interval", COMMAND_SECONDS,
+	  .help = "silence before the target is pinged; 0: never" },
+	{ "nop_timeout", COMMAND_SECONDS, .help = "time for the answer to a ping" },
+	{ "command_timeout", COMMAND_SECONDS,
+	  .help = "time for a SCSI command, retries included" },
+
+	{ "multipath", COMMAND_BOOL, .help = "allow a second session to the target" },
+	{ "persist", COMMAND_BOOL, .help = "log in again at every start" },
+	{ "expose", COMMAND_CHOICE, .choices = "file|block|none",
+	  .help = "what becomes of the logical units" },
+	{ "ipsec_required", COMMAND_BOOL, .help = "refuse an unprotected connection" },
+	{ "security_flags", COMMAND_NUMBER, 0, UINT32_MAX, .help = "IPsec flags, 0xNN" },
+	{ "mapping", COMMAND_TEXT, .help = "logical unit numbers to show" },
+	{ 0 },
+};
+
+/* Keys whose function comes with later work, and the value that means what is done today. */
+static const struct {
+	const char *key, *as_now;
+} not_yet[] = {
+	{ "instance", NULL },	   { "multipath", "no" }, { "persist", "no" },
+	{ "expose", "file" },	   { "erl", "0" },	  { "ipsec_required", "no" },
+	{ "security_flags", "0" }, { "mapping", NULL },	  { "max_connections", "1" },
+};
+
+/* What moves as one (B6). */
+static const char *const auth_unit[] = { "auth", "user", "secret", "user_in", "secret_in" };
+
+/* Read from the file named by the one, kept as the other. */
+static const struct {
+	const char *key, *becomes;
+} secret_files[] = {
+	{ "secret_file", "secret" },
+	{ "secret_in_file", "secret_in" },
+};
+
+#define REFUSE(err, ...) error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL, __VA_ARGS__)
+
+const struct command_key *login_key(const char *name)
+{
+	for (const struct command_key *k = login_keys; k->name; k++)
+		if (!strcmp(k->name, name))
+			return k;
+	return NULL;
+}
+
+/* --- what a type alone does not tell --- */
+
+static gboolean check_portal(const char *value, GError **err)
+{
+	g_autofree char *host = NULL;
+	uint16_t port;
+	int tpgt;
+
+	if (text_parse_portal(value, ISCSI_DEFAULT_PORT, &host, &port, &tpgt) == 0)
+		return TRUE;
+	REFUSE(err, "not an ADDR[:PORT][,TPGT]");
+	return FALSE;
+}
+
+static gboolean check_source(const char *value, GError **err)
+{
+	if (resolve_is_numeric(value))
+		return TRUE;
+	REFUSE(err, "not a numeric address");
+	return FALSE;
+}
+
+static gboolean check_user(const char *value, GError **err)
+{
+	size_t len = strlen(value);
+
+	if (len > 0 && len <= CHAP_NAME_MAX)
+		return TRUE;
+	error_set_errno(err, ISDSC_INVALID_CHAP_USER_NAME, EINVAL,
+			"%zu bytes long, 1 to %d are allowed", len, CHAP_NAME_MAX);
+	return FALSE;
+}
+
+static gboolean check_secret(const char *value, GError **err)
+{
+	uint8_t *secret;
+	size_t bytes;
+
+	if (!chap_secret_parse(value, &secret, &bytes, err))
+		return FALSE;
+	text_wipe(secret, bytes);
+	g_free(secret);
+	return TRUE;
+}
+
+static const struct {
+	const char *key;
+	gboolean (*check)(const char *value, GError **err); /* says what is wrong */
+} checks[] = {
+	{ "portal", check_portal }, { "source", check_source }, { "user", check_user },
+	{ "user_in", check_user },  { "secret", check_secret }, { "secret_in", check_secret },
+};
+
+static gboolean check_value(const char *key, const char *value, GError **err)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(checks); i++)
+		if (!strcmp(checks[i].key, key) && !checks[i].check(value, err)) {
+			g_prefix_error(err, "%s: ", key);
+			return FALSE;
+		}
+	return TRUE;
+}
+
+static bool is_same(const struct command_key *k, const char *a, const char *b)
+{
+	uint64_t m, n;
+	bool p, q;
+
+	if (k->type == COMMAND_BOOL)
+		return text_parse_bool(a, &p) == 0 && text_parse_bool(b, &q) == 0 && p == q;
+	if (k->type == COMMAND_NUMBER)
+		return text_parse_u64(a, k->min, k->max, &m) == 0 &&
+		       text_parse_u64(b, k->min, k->max, &n) == 0 && m == n;
+	return !strcmp(a, b);
+}
+
+static gboolean check_available(const struct command_key *k, const char *value, GError **err)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(not_yet); i++) {
+		g_autofree char *shown = NULL;
+
+		if (strcmp(not_yet[i].key, k->name))
+			continue;
+		if (not_yet[i].as_now && is_same(k, value, not_yet[i].as_now))
+			return TRUE;
+		shown = text_escape(value, strlen(value), 64);
+		error_set_errno(err, ISDSC_REQUEST_NOT_SUPPORTED, EOPNOTSUPP,
+				"%s=%s is not available in this version", k->name, shown);
+		return FALSE;
+	}
+	return TRUE;
+}
+
+/* --- the set of values --- */
+
+static void free_secret(void *s)
+{
+	text_free_secret(s);
+}
+
+/* Takes @value. */
+static void set(struct login_options *o, const char *key, char *value)
+{
+	if (!o->values)
+		o->values = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_secret);
+	g_hash_table_insert(o->values, g_strdup(key), value);
+}
+
+const char *login_option(const struct login_options *o, const char *key)
+{
+	return o->values ? g_hash_table_lookup(o->values, key) : NULL;
+}
+
+void login_options_done(struct login_options *o)
+{
+	g_clear_pointer(&o->values, g_hash_table_unref);
+}
+
+/* Take @value of @key, which may name a file that holds it. */
+static gboolean take(struct login_options *o, const char *key, const char *value, GError **err)
+{
+	char *from_file = NULL;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(secret_files); i++) {
+		if (strcmp(secret_files[i].key, key))
+			continue;
+		key = secret_files[i].becomes;
+		if (login_option(o, key)) {
+			REFUSE(err, "%s and %s are both given", key, secret_files[i].key);
+			return FALSE;
+		}
+		value = from_file = secret_file_read(value, err);
+		if (!from_file)
+			return FALSE;
+	}
+	if (!check_value(key, value, err)) {
+		text_free_secret(from_file);
+		return FALSE;
+	}
+	set(o, key, from_file ? from_file : g_strdup(value));
+	return TRUE;
+}
+
+gboolean login_options_from(struct login_options *o, const struct command *cmd, GError **err)
+{
+	struct login_options taken = { 0 };
+
+	for (const struct command_key *k = login_keys; k->name; k++) {
+		const char *value = command_key(cmd, k->name);
+
+		/* A key that the verb has of its own, under the same name, is not ours. */
+		if (!value || command_find_key(cmd->verb, k->name) != k)
+			continue;
+		if (!check_available(k, value, err) || !take(&taken, k->name, value, err)) {
+			login_options_done(&taken);
+			return FALSE;
+		}
+	}
+	*o = taken;
+	return TRUE;
+}
+
+static bool is_auth(const char *key)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(auth_unit); i++)
+		if (!strcmp(auth_unit[i], key))
+			return true;
+	return false;
+}
+
+static bool has_auth(const struct login_options *o)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(auth_unit); i++)
+		if (login_option(o, auth_unit[i]))
+			return true;
+	return false;
+}
+
+void login_options_merge(struct login_options *o, const struct login_options *under)
+{
+	bool keeps_auth = has_auth(o);
+	GHashTableIter iter;
+	void *key, *value;
+
+	if (!under->values)
+		return;
+	g_hash_table_iter_init(&iter, under->values);
+	while (g_hash_table_iter_next(&iter, &key, &value))
+		if (!login_option(o, key) && !(keeps_auth && is_auth(key)))
+			set(o, key, g_strdup(value));
+}
+
+void login_options_copy(struct login_options *to, const struct login_options *from)
+{
+	*to = (struct login_options){ 0 };
+	login_options_merge(to, from);
+}
+
+/* --- authentication --- */
+
+/* Which options each method needs, and which it has no use for. */
+static const struct {
+	const char *name;
+	bool takes_secret, takes_secret_in;
+} methods[] = {
+	[AUTH_NONE] = { "none", false, false },
+	[AUTH_CHAP] = { "chap", true, false },
+	[AUTH_MUTUAL] = { "mutual", true, true },
+};
+
+static enum auth_method method_of(const struct login_options *o)
+{
+	const char *name = login_option(o, "auth");
+
+	for (unsigned i = 0; name && i < G_N_ELEMENTS(methods); i++)
+		if (!strcmp(methods[i].name, name))
+			return (enum auth_method)i;
+	if (login_option(o, "secret_in") || login_option(o, "user_in"))
+		return AUTH_MUTUAL;
+	return login_option(o, "secret") || login_option(o, "user") ? AUTH_CHAP : AUTH_NONE;
+}
+
+/* A user needs its secret, a secret its method. */
+static gboolean check_pair(const struct login_options *o, enum auth_method m, bool is_taken,
+			   const char *user, const char *secret, GError **err)
+{
+	if (is_taken && !login_option(o, secret)) {
+		error_set_errno(err, ISDSC_MISSING_PARAMETER, EINVAL,
+				"auth=%s needs %s= or %s_file=", methods[m].name, secret,
+				secret);
+		return FALSE;
+	}
+	if (!is_taken && (login_option(o, user) || login_option(o, secret))) {
+		REFUSE(err, "auth=%s has no use for %s= and %s=", methods[m].name, user,
+		       secret);
+		return FALSE;
+	}
+	return TRUE;
+}
+
+static gboolean parse_secret(const struct login_options *o, const char *key,
+			     uint8_t **ret_secret, size_t *ret_bytes, GError **err)
+{
+	const char *text = login_option(o, key);
+
+	if (!text || chap_secret_parse(text, ret_secret, ret_bytes, err))
+		return TRUE;
+	g_prefix_error(err, "%s: ", key);
+	return FALSE;
+}
+
+/* RFC 7143 12.1.3: the two secrets must not be the same. */
+static gboolean check_differ(const struct chap_config *c, GError **err)
+{
+	if (c->secret_bytes != c->secret_in_bytes || !c->secret_bytes ||
+	    memcmp(c->secret, c->secret_in, c->secret_bytes))
+		return TRUE;
+	error_set_errno(err, ISDSC_INVALID_INITIATOR_CHAP_SECRET, EINVAL,
+			"secret and secret_in are the same");
+	return FALSE;
+}
+
+static gboolean make_auth(const struct login_options *o, enum auth_method *ret_method,
+			  struct chap_config *ret_chap, GError **err)
+{
+	enum auth_method m = method_of(o);
+	struct chap_config c = { 0 };
+
+	if (!check_pair(o, m, methods[m].takes_secret, "user", "secret", err) ||
+	    !check_pair(o, m, methods[m].takes_secret_in, "user_in", "secret_in", err))
+		return FALSE;
+	if (!parse_secret(o, "secret", &c.secret, &c.secret_bytes, err) ||
+	    !parse_secret(o, "secret_in", &c.secret_in, &c.secret_in_bytes, err) ||
+	    !check_differ(&c, err)) {
+		chap_config_done(&c);
+		return FALSE;
+	}
+	c.user = g_strdup(login_option(o, "user"));
+	c.user_in = g_strdup(login_option(o, "user_in"));
+	*ret_method = m;
+	*ret_chap = c;
+	return TRUE;
+}
+
+/* --- the configuration --- */
+
+/* RFC 7143 11.12.5, type "random": 24 bits of this run, and a qualifier used once. */
+static void make_isid(struct daemon *d, uint8_t isid[static 6])
+{
+	isid[0] = 0x80;
+	memcpy(isid + 1, d->isid_random, 3);
+	put_be16(isid + 4, d->isid_qualifier++);
+}
+
+gboolean login_options_config(const struct login_options *o, struct daemon *d,
+			      const char *target_name, struct session_config *ret, GError **err)
+{
+	struct session_config c = { .type = target_name ? KEYS_NORMAL : KEYS_DISCOVERY };
+	struct conf settings = d->conf; /* its strings are not touched */
+
+	for (const struct command_key *k = login_keys; k->name; k++)
+		if (login_option(o, k->name))
+			conf_set(&settings, k->name, login_option(o, k->name));
+	if (!conf_check_bursts(&settings, login_option(o, "first_burst_length"), err) ||
+	    !make_auth(o, &c.auth, &c.chap, err))
+		return FALSE;
+	c.wishes = settings.wishes;
+	c.timeouts = settings.timeouts;
+	c.target_name = g_strdup(target_name);
+	c.initiator_name = g_strdup(d->initiator->name);
+	c.initiator_alias = g_strdup(d->initiator->alias);
+	make_isid(d, c.isid);
+	*ret = c;
+	return TRUE;
+}

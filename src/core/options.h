@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Login options: what `login`, `add-portal` and `add-connection` lines may ask for, from one
+ * table of keys. Each is either given or not, so that several sources merge option by option
+ * (B6). */
+#ifndef ISCSIFS_OPTIONS_H
+#define ISCSIFS_OPTIONS_H
+
+#include "core/command.h"
+#include "core/conf.h"
+#include "iscsi/session.h"
+
+/* The keys of tree.md plus timeouts and negotiation keys. Ended by a NULL name. */
+extern const struct command_key login_keys[];
+/* NULL when there is none of that name. */
+const struct command_key *login_key(const char *name);
+
+/* Values as given, by key; NULL where not given. Authentication (auth, user, secret, user_in,
+ * secret_in) moves as a unit. */
+struct login_options {
+	GHashTable *values; /* name -> text; NULL: none */
+};
+/* Copies those of @cmd that are login keys. secret_file is read here (secret_file.h: at most
+ * 1 KiB, a trailing newline off; mode looser than 0600 is refused) and becomes secret;
+ * secret_in_file likewise. What this version cannot do yet is refused here (EOPNOTSUPP). @o
+ * need not be initialised; written only on success. FALSE and @err. */
+gboolean login_options_from(struct login_options *o, const struct command *cmd, GError **err);
+/* @to need not be initialised. */
+void login_options_copy(struct login_options *to, const struct login_options *from);
+/* Options of @under fill what @o lacks. */
+void login_options_merge(struct login_options *o, const struct login_options *under);
+void login_options_done(struct login_options *o); /* wipes secrets; idempotent */
+const char *login_option(const struct login_options *o, const char *key);
+
+/* A session's configuration from the daemon's defaults and @o, with an ISID not used yet.
+ * @target_name NULL: discovery. FALSE and @err (bad combination: auth=chap without a secret, a
+ * secret too short ...); *ret is then untouched.
+ *
+ * Without auth=, a secret means chap, and secret_in besides means mutual: what was given to
+ * authenticate is never left unused. */
+struct daemon;
+gboolean login_options_config(const struct login_options *o, struct daemon *d,
+			      const char *target_name, struct session_config *ret,
+			      GError **err);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* SendTargets portals: one discovery session for each refresh.
+ *
+ *   refresh state  true in it                                          next
+ *   DIALLING       a discovery session is being made: @dial            ASKING, (end)
+ *   ASKING         SendTargets=All was sent by @session                LEAVING, (end)
+ *   LEAVING        the answer is known; the logout is under way        (end)
+ *
+ * portal->refresh is set from start to end, and the portal is BUSY meanwhile. The session's
+ * callbacks come exactly once each, also after a cancel: it only closes the session then, lets
+ * go of portal and operation, and the refresh ends with the callback. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "core/dial.h"
+#include "core/discovery.h"
+
+enum refresh_state { REFRESH_DIALLING, REFRESH_ASKING, REFRESH_LEAVING };
+
+struct refresh {
+	struct daemon *daemon;
+	struct portal *portal; /* NULL: cancelled */
+	struct operation *op;
+	enum refresh_state state;
+	struct dial *dial;
+	struct session *session;
+	GPtrArray *found;
+	GError *error;
+};
+
+const char *portal_state_name(const struct portal *p)
+{
+	static const char *const names[] = {
+		[PORTAL_NEVER] = "never",
+		[PORTAL_OK] = "ok",
+		[PORTAL_FAILED] = "failed",
+		[PORTAL_BUSY] = "busy",
+	};
+
+	return names[p->state];
+}
+
+/* ---- what was found ---- */
+
+static void report_bad(struct portal *p, const GPtrArray *bad)
+{
+	for (unsigned i = 0; i < bad->len; i++) {
+		g_autofree char *text = g_strdup_printf(
+			"discovery at %s: not understood and passed over: %s", p->name,
+			(const char *)bad->pdata[i]);
+
+		log_warning("%s", text);
+		object_fail_text(&p->obj, "refresh", ISDSC_INVALID_ISCSI_NAME, EPROTO, text);
+	}
+}
+
+static void set_instance(struct portal *p, const struct found_target *f)
+{
+	struct target *t = target_get(p->daemon, f->name);
+	struct target_portal asked = { p->host, p->port, -1 };
+
+	if (f->portals->len)
+		target_set_instance(t, p->mechanism, INSTANCE_SENDTARGETS,
+				    (const struct target_portal *)(void *)f->portals->data,
+				    f->portals->len, &p->options);
+	else
+		target_set_instance(t, p->mechanism, INSTANCE_SENDTARGETS, &asked, 1,
+				    &p->options);
+	instance_set_alias(target_find_instance(t, p->mechanism), f->alias);
+}
+
+/* What @p knew is no longer so, but for the targets in @names (NULL: none). */
+static void drop_instances(struct portal *p, GHashTable *names)
+{
+	for (GList *l = p->daemon->targets, *next; l; l = next) {
+		struct target *t = l->data;
+
+		next = l->next;
+		if (!names || !g_hash_table_contains(names, t->name))
+			target_drop_instance(t, p->mechanism);
+	}
+}
+
+/* Descending, so that a long answer does not walk the list of targets for each. */
+static int compare_found(const void *a, const void *b)
+{
+	const struct found_target *const *x = a, *const *y = b;
+
+	return strcmp((*y)->name, (*x)->name);
+}
+
+static void take_found(struct portal *p, GPtrArray *found)
+{
+	g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+
+	g_ptr_array_sort(found, compare_found);
+	for (unsigned i = 0; i < found->len; i++) {
+		const struct found_target *f = found->pdata[i];
+
+		g_hash_table_add(names, f->name);
+		set_instance(p, f);
+	}
+	drop_instances(p, names);
+	p->targets_found = found->len;
+	p->last_ok_us = g_get_real_time();
+	log_info("discovery at %s: %u targets", p->name, found->len);
+}
+
+/* ---- a refresh ---- */
+
+static void refresh_free(struct refresh *r)
+{
+	if (r->session) {
+		session_close(r->session);
+		object_gone(&r->session->obj);
+	}
+	if (r->found)
+		g_ptr_array_unref(r->found);
+	g_clear_error(&r->error);
+	daemon_release(r->daemon);
+	g_free(r);
+}
+
+/* The portal and the operation get the outcome, and are let go. */
+static void refresh_tell(struct refresh *r)
+{
+	struct portal *p = r->portal;
+
+	r->portal = NULL;
+	p->refresh = NULL;
+	p->running = NULL;
+	if (r->error) {
+		p->state = PORTAL_FAILED;
+	} else {
+		p->state = PORTAL_OK;
+		take_found(p, r->found);
+		operation_result(r->op, "targets", "%u", p->targets_found);
+	}
+	operation_where(r->op, "discovery/portals/%s", p->name);
+	operation_step(r->op, NULL, NULL);
+	operation_finish(r->op, g_steal_pointer(&r->error));
+	operation_unref(r->op);
+	object_unref(&p->obj);
+}
+
+static void refresh_end(struct refresh *r)
+{
+	if (r->portal)
+		refresh_tell(r);
+	refresh_free(r);
+}
+
+static void on_logged_out(struct session *s, const GError *err, void *arg)
+{
+	(void)s;
+	(void)err; /* it has told all that we wanted */
+	refresh_end(arg);
+}
+
+static void on_answer(struct session *s, const GByteArray *answer, const GError *err, void *arg)
+{
+	struct refresh *r = arg;
+	g_autoptr(GPtrArray) bad = g_ptr_array_new_with_free_func(g_free);
+
+	if (!r->portal) {
+		refresh_end(r);
+		return;
+	}
+	if (err)
+		r->error = g_error_copy(err);
+	else
+		r->found = sendtargets_parse(answer->data, answer->len, bad, &r->error);
+	if (r->error)
+		g_prefix_error(&r->error, "discovery at %s: ", r->portal->name);
+	report_bad(r->portal, bad);
+	r->state = REFRESH_LEAVING;
+	if (session_logout(s, on_logged_out, r) < 0)
+		refresh_end(r);
+}
+
+static void on_dialled(void *arg, struct session *s, const char *portal, const GError *err)
+{
+	static const char request[] = "SendTargets=All";
+	struct refresh *r = arg;
+	int rc;
+
+	(void)portal;
+	r->dial = NULL;
+	if (err) {
+		r->error = g_error_copy(err);
+		refresh_end(r);
+		return;
+	}
+	r->session = s;
+	r->state = REFRESH_ASKING;
+	rc = session_text(s, request, sizeof(request), on_answer, r);
+	if (rc == 0)
+		return;
+	error_set_errno(&r->error, ISDSC_CONNECTION_FAILED, -rc, "discovery at %s: %s",
+			r->portal->name, g_strerror(-rc));
+	refresh_end(r);
+}
+
+static void refresh_cancel(struct refresh *r)
+{
+	GError *err = NULL;
+	bool is_called_back = r->state != REFRESH_DIALLING;
+
+	error_set_errno(&err, ISDSC_NON_SPECIFIC_ERROR, ECANCELED, "discovery at %s given up",
+			r->portal->name);
+	g_clear_error(&r->error);
+	r->error = err;
+	refresh_tell(r);
+	if (is_called_back) {
+		session_close(r->session);
+	} else {
+		dial_cancel(r->dial);
+		refresh_free(r);
+	}
+}
+
+static void on_cancel(struct operation *op)
+{
+	refresh_cancel(op->step);
+}
+
+static gboolean may_refresh(const struct portal *p, GError **err)
+{
+	if (p->daemon->is_shutting_down)
+		error_set_errno(err, ISDSC_SERVICE_NOT_RUNNING, ESHUTDOWN,
+				"discovery at %s: the daemon is shutting down", p->name);
+	else if (p->refresh)
+		error_set_errno(err, ISDSC_SESSION_BUSY, EBUSY,
+				"discovery at %s: one is under way", p->name);
+	else
+		return TRUE;
+	return FALSE;
+}
+
+void portal_refresh(struct portal *p, struct operation *op)
+{
+	struct target_portal portal = { p->host, p->port, -1 };
+	struct session_config config;
+	struct refresh *r;
+	GError *err = NULL;
+
+	operation_where(op, "discovery/portals/%s", p->name);
+	if (!may_refresh(p, &err) ||
+	    !login_options_config(&p->options, p->daemon, NULL, &config, &err)) {
+		operation_finish(op, err);
+		return;
+	}
+	r = g_new0(struct refresh, 1);
+	r->daemon = p->daemon;
+	daemon_hold(r->daemon);
+	r->portal = p;
+	object_ref(&p->obj);
+	r->op = operation_ref(op);
+	p->refresh = r;
+	p->running = op;
+	p->state = PORTAL_BUSY;
+	operation_step(op, on_cancel, r);
+	r->dial = dial_start(&(struct dial_config){ .daemon = p->daemon,
+						    .who = "discovery",
+						    .session = &config,
+						    .portals = &portal,
+						    .count = 1,
+						    .source = login_option(&p->options,
+									   "source") },
+			     on_dialled, r);
+	session_config_done(&config);
+}
+
+void portal_remove(struct portal *p)
+{
+	struct discovery *d = p->daemon->discovery;
+
+	if (p->refresh)
+		refresh_cancel(p->refresh);
+	d->portals = g_list_remove(d->portals, p);
+	drop_instances(p, NULL);
+	object_gone(&p->obj);
+}

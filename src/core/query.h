@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A query: one SCSI command that the control path wants the answer of (the scan, the verbs of a
+ * unit). It only reads, so it may be sent again: at once after a unit attention, after a pause
+ * when the unit is busy, a bounded number of times each. Allocates; not for the data path. */
+#ifndef ISCSIFS_QUERY_H
+#define ISCSIFS_QUERY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "iscsi/session.h"
+#include "scsi/sense.h"
+
+/* Borrowed for the time of the callback. */
+struct query_answer {
+	int result;	     /* 0, or -errno */
+	const char *text;    /* why not 0: "illegal request, ... (05/25/00)" */
+	const uint8_t *data; /* result 0: what came */
+	uint32_t bytes;
+	bool has_response; /* the target answered: @status, @sense are its word */
+	uint8_t status;
+	struct sense sense;
+	/* Unit attentions met on the way: bit 1u << enum sense_class. */
+	unsigned seen;
+};
+
+struct query;
+
+/* Send @cdb to @lun by @s and gather at most @data_bytes of answer (0: none is asked for).
+ * @done runs later, exactly once, unless cancelled: result -ENOTCONN when the session cannot
+ * carry it, -EREMOTEIO and the like as the table of sense.c judges. */
+struct query *query_start(struct session *s, const uint8_t lun[8], const uint8_t *cdb,
+			  unsigned cdb_bytes, uint32_t data_bytes,
+			  void (*done)(void *arg, const struct query_answer *a), void *arg);
+/* done() will not run. NULL is fine. */
+void query_cancel(struct query *q);
+
+/* Is the answer "there is no such unit"? (05/25/00, or a type that says so is the caller's.) */
+bool query_is_no_unit(const struct query_answer *a);
+
+#endif

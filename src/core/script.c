@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A write to a control file: its lines are carried out in order, each as an operation, up to
+ * the first that fails. The file tree starts one with script_run() and answers the write, and
+ * the reads that follow it on the same descriptor, from done().
+ *
+ *   where it stands     true in it
+ *   step is queued      no operation; the next line is read when the loop runs step
+ *   op is set           a line is under way; its operation's done() goes on from there
+ *   done() is running   everything has been told; the memory goes when it returns
+ *
+ * Invariants: exactly one of the three at any time; the script holds references of the object
+ * and of the operation. Everything but script_run(), script_set_place() and script_cancel()
+ * runs from the loop, so done() is never called by a caller of ours. */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "core/command.h"
+
+struct script {
+	struct loop *loop;
+	struct object *obj;
+	const struct verb *verbs;
+	char *text; /* wiped in the end: may hold secrets */
+	size_t bytes, next;
+	unsigned line; /* the one under way, from 1 */
+	bool is_cancelled;
+	struct loop_call step;
+	struct operation *op;
+	char *shown; /* the command under way */
+	char *place;
+	GString *reply;
+	GError *error;
+	void (*done)(void *arg, const GError *err, const char *reply);
+	void *arg;
+};
+
+/* A command with nowait=yes: outlives its script. */
+struct background {
+	struct object *obj;
+	char *shown, *place;
+};
+
+static const char *const kind_names[OBJECT_KINDS] = {
+	[OBJECT_DAEMON] = "daemon",
+	[OBJECT_INITIATOR] = "initiator",
+	[OBJECT_DISCOVERY] = "discovery",
+	[OBJECT_PORTAL] = "portal",
+	[OBJECT_TARGET] = "target",
+	[OBJECT_INSTANCE] = "instance",
+	[OBJECT_SESSION] = "session",
+	[OBJECT_CONN] = "connection",
+	[OBJECT_LUN] = "lun",
+};
+
+/* --- replies --- */
+
+static void append_error(GString *out, const GError *err, const char *where)
+{
+	const struct error_info *info = error_info_of(err);
+
+	g_string_append_printf(out, "error code=%s number=0x%08X errno=%s where=", info->name,
+			       info->number, error_errno_name(error_errno(err)));
+	operation_quote(out, where, false);
+	g_string_append(out, " text=");
+	operation_quote(out, err->message, true);
+	g_string_append_c(out, '\n');
+}
+
+/* --- the end --- */
+
+static void script_free(struct script *s)
+{
+	operation_unref(s->op);
+	object_unref(s->obj);
+	text_wipe(s->text, s->bytes);
+	g_free(s->text);
+	g_free(s->shown);
+	g_free(s->place);
+	g_string_free(s->reply, TRUE);
+	g_clear_error(&s->error);
+	g_free(s);
+}
+
+static void finish(struct script *s)
+{
+	s->done(s->arg, s->error, s->reply->str);
+	script_free(s);
+}
+
+/* The line under way failed by @err (taken). @where NULL: the object. */
+static void fail(struct script *s, GError *err, const char *where)
+{
+	if (s->line > 1)
+		g_prefix_error(&err, "line %u: ", s->line);
+	object_fail(s->obj, s->shown, err);
+	append_error(s->reply, err, where ? where : s->place);
+	s->error = err;
+	finish(s);
+}
+
+/* --- commands that nobody waits for --- */
+
+static void background_done(struct operation *op, void *arg)
+{
+	struct background *b = arg;
+
+	if (op->error) {
+		object_fail(b->obj, b->shown, op->error);
+		log_error("%s: %s: %s", op->where ? op->where : b->place, b->shown,
+			  op->error->message);
+	}
+	operation_unref(op);
+	object_unref(b->obj);
+	g_free(b->shown);
+	g_free(b->place);
+	g_free(b);
+}
+
+static struct background *background_new(struct script *s)
+{
+	struct background *b = g_new0(struct background, 1);
+
+	b->obj = object_ref(s->obj);
+	b->shown = g_strdup(s->shown);
+	b->place = g_strdup(s->place);
+	return b;
+}
+
+/* --- lines --- */
+
+static void on_op_done(struct operation *op, void *arg)
+{
+	struct script *s = arg;
+
+	if (op->error) {
+		fail(s, g_error_copy(op->error), op->where);
+		return;
+	}
+	g_string_append_printf(s->reply, "ok%s\n", op->result->str);
+	s->op = NULL;
+	operation_unref(op);
+	loop_call_queue(s->loop, &s->step);
+}
+
+static void start(struct script *s, const struct command *cmd)
+{
+	struct operation *op;
+
+	if (cmd->is_nowait)
+		op = operation_new(s->loop, background_done, background_new(s));
+	else
+		op = s->op = operation_new(s->loop, on_op_done, s);
+	operation_set_timeout(op, cmd->timeout_ms);
+	cmd->verb->run(s->obj, cmd, op);
+	if (!cmd->is_nowait)
+		return;
+	g_string_append(s->reply, "ok\n");
+	loop_call_queue(s->loop, &s->step);
+}
+
+/* The next line, made a string in place; NULL at the end. *ret_bytes counts up to the newline,
+ * so that a NUL inside shows. */
+static char *next_line(struct script *s, size_t *ret_bytes)
+{
+	char *line = s->text + s->next, *end;
+	size_t left = s->bytes - s->next;
+
+	if (!left)
+		return NULL;
+	end = memchr(line, '\n', left);
+	*ret_bytes = end ? (size_t)(end - line) : left;
+	s->next += *ret_bytes + (end != NULL);
+	s->line++;
+	line[*ret_bytes] = '\0';
+	return line;
+}
+
+static struct command *parse_line(struct script *s, char *line, size_t bytes, GError **err)
+{
+	struct command *cmd = NULL;
+
+	if (strlen(line) < bytes)
+		error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL, "NUL byte in the line");
+	else
+		cmd = command_parse(line, s->verbs, err);
+	g_free(s->shown);
+	s->shown = cmd ? g_strdup(cmd->shown) : command_shown(line, s->verbs);
+	return cmd;
+}
+
+static gboolean may_go_on(const struct script *s, GError **err)
+{
+	if (s->is_cancelled) {
+		error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, EINTR, "interrupted");
+		return FALSE;
+	}
+	if (s->obj->is_gone) {
+		error_set_errno(err, ISDSC_NOT_FOUND, ENODEV, "%s is no longer there",
+				s->place);
+		return FALSE;
+	}
+	return TRUE;
+}
+
+static void run_step(struct loop_call *call)
+{
+	struct script *s = container_of(call, struct script, step);
+	struct command *cmd = NULL;
+	GError *err = NULL;
+	size_t bytes = 0;
+	char *line;
+
+	do {
+		line = next_line(s, &bytes);
+		if (!line) {
+			finish(s);
+			return;
+		}
+		cmd = parse_line(s, line, bytes, &err);
+	} while (!cmd && !err);
+
+	if (err || !may_go_on(s, &err))
+		fail(s, err, NULL);
+	else
+		start(s, cmd);
+	command_free(cmd);
+}
+
+/* --- for the file tree --- */
+
+struct script *script_run(struct loop *l, struct object *obj, const struct verb *verbs,
+			  const char *text, size_t len,
+			  void (*done)(void *arg, const GError *err, const char *reply),
+			  void *arg)
+{
+	struct script *s = g_new0(struct script, 1);
+
+	s->loop = l;
+	s->obj = object_ref(obj);
+	s->verbs = verbs;
+	s->text = g_malloc(len + 1); /* and a NUL behind the last line */
+	if (len)
+		memcpy(s->text, text, len);
+	s->bytes = len;
+	s->place = g_strdup(kind_names[obj->kind]);
+	s->reply = g_string_new(NULL);
+	s->done = done;
+	s->arg = arg;
+	loop_call_init(&s->step, run_step);
+	loop_call_queue(l, &s->step);
+	return s;
+}
+
+void script_set_place(struct script *s, const char *place)
+{
+	g_free(s->place);
+	s->place = g_strdup(place);
+}
+
+void script_cancel(struct script *s)
+{
+	s->is_cancelled = true;
+	if (s->op)
+		operation_cancel(s->op, EINTR);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A target, by its name: the mechanisms that know it (instances), the sessions with it (each an
+ * I_T nexus) and its logical units. It exists as long as any of these does.
+ *
+ *   target state   true in it
+ *   DISCOVERED     known, no session
+ *   LOGGING_IN     a login is under way
+ *   LOGGED_IN      a session is logged in and its units have been scanned
+ *   FAILED         sessions exist, none is usable
+ */
+#ifndef ISCSIFS_TARGET_H
+#define ISCSIFS_TARGET_H
+
+#include "core/daemon.h"
+#include "core/disk.h"
+#include "core/lun.h"
+#include "core/options.h"
+
+struct target_portal {
+	char *host;
+	uint16_t port;
+	int tpgt; /* -1: not told */
+};
+
+/* Priorities of B5; lower is better. */
+enum instance_priority {
+	INSTANCE_FIRMWARE,
+	INSTANCE_SENDTARGETS,
+	INSTANCE_ISNS,
+	INSTANCE_STATIC,
+};
+#define INSTANCE_STATIC_NAME "static"
+
+/* What one mechanism knows of the target (B5). */
+struct instance {
+	struct object obj; /* OBJECT_INSTANCE */
+	struct target *target;
+	char *mechanism;   /* "sendtargets:ADDR:PORT", "static": its name in the tree */
+	unsigned priority; /* enum instance_priority */
+	char *alias;	   /* that the mechanism gave; NULL: none */
+	GArray *portals;   /* of struct target_portal */
+	/* Of the source: the discovery portal's, the static target's. */
+	struct login_options options;
+};
+
+struct target {
+	struct object obj; /* OBJECT_TARGET */
+	struct daemon *daemon;
+	char *name;
+	GList *instances; /* of struct instance *, by priority */
+	GList *nexuses;	  /* of struct nexus *, oldest first */
+	GList *luns;	  /* of struct lun *, by number */
+	struct operation *logging_in; /* a login under way holds the target: one at a time */
+};
+/* "discovered", "logging-in", "logged-in", "failed" */
+const char *target_state_name(const struct target *t);
+/* The alias the target gave at login, or discovery; "" if none. Any bytes but NUL. */
+const char *target_alias(const struct target *t);
+
+/* Create or find. @name is normalised already. */
+struct target *target_get(struct daemon *d, const char *name);
+struct target *target_find(struct daemon *d, const char *name);
+/* The mechanism knows it with these portals (copied): adds or replaces the instance. @o may be
+ * NULL. */
+void target_set_instance(struct target *t, const char *mechanism, unsigned priority,
+			 const struct target_portal *p, unsigned count,
+			 const struct login_options *o);
+void target_drop_instance(struct target *t, const char *mechanism);
+struct instance *target_find_instance(struct target *t, const char *mechanism);
+void instance_set_alias(struct instance *i, const char *alias); /* NULL: none */
+/* Nothing knows it and no session is left: it goes. Called after each change. */
+void target_maybe_gone(struct target *t);
+
+/* A session with a target and what it showed. Owns the session. */
+struct nexus {
+	struct target *target;
+	struct session *session;
+	char *portal;	   /* logged in by */
+	struct scan *scan; /* under way, or NULL */
+	bool is_scanned;
+	bool is_logging_out;
+	bool is_failed; /* its session has no connection: its paths rest */
+};
+struct nexus *target_find_nexus(struct target *t, unsigned sid);
+
+/* The verb: resolve, connect, log in, follow redirects, scan, attach. */
+void target_login(struct target *t, const struct command *cmd, struct operation *op);
+/* The verb of the root: the target is cmd's first argument. One that is not known is made, with
+ * a static instance of the portal= given; it goes again when the login fails. */
+void target_login_by_name(struct daemon *d, const struct command *cmd, struct operation *op);
+/* All sessions of the target. Refused (EBUSY) while a LUN file is open, naming the process,
+ * unless @is_forced. */
+void target_logout(struct target *t, bool is_forced, struct operation *op);
+void nexus_logout(struct nexus *n, bool is_forced, struct operation *op);
+
+extern const struct verb target_verbs[], session_verbs[], conn_verbs[];
+
+/* --- for the rest of core --- */
+
+/* Every nexus, scan and unit goes now, then the target. For the end of the daemon. */
+void target_drop(struct target *t);
+
+/* @s is logged in: it becomes one of @t's. Takes the caller's reference of @s and @s's
+ * callbacks. @portal is copied. */
+struct nexus *nexus_new(struct target *t, struct session *s, const char *portal);
+/* Closes the session if it is not closed yet; its paths, units without another path, and the
+ * nexus itself (the memory, too) go. The target goes with its last nexus if nothing knows it. */
+void nexus_remove(struct nexus *n);
+bool nexus_is_usable(const struct nexus *n);
+/* The nexus of a session object; NULL when it has none (any more). */
+struct nexus *nexus_of_session(const struct session *s);
+
+#endif

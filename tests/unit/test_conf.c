@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The configuration file: every option, errors with file and line, and that the sample in
+ * config/ is what conf_print() says. */
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "core/conf.h"
+#include "unit.h"
+
+static struct conf conf;
+
+static void read_text(const char *text)
+{
+	GError *err = NULL;
+
+	conf_default(&conf);
+	conf_read_text(&conf, "FILE", text, &err);
+	if (err)
+		printf("\n%s\n%s\n", text, err->message);
+	CU_ASSERT_PTR_NULL_FATAL(err);
+}
+
+/* @text is refused by a message that begins with @start. */
+static void refuses(const char *text, const char *start)
+{
+	g_autoptr(GError) err = NULL;
+
+	conf_default(&conf);
+	CU_ASSERT_FALSE(conf_read_text(&conf, "FILE", text, &err));
+	conf_done(&conf);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(err);
+	CU_ASSERT_EQUAL(error_errno(err), EINVAL);
+	CU_ASSERT_TRUE(g_str_has_prefix(err->message, start));
+	if (!g_str_has_prefix(err->message, start))
+		printf("\n%s: %s\n", text, err->message);
+}
+
+static void check_defaults(const struct conf *c)
+{
+	struct conf defaults;
+
+	conf_default(&defaults);
+	CU_ASSERT_PTR_NULL(c->initiator_name);
+	CU_ASSERT_PTR_NULL(c->initiator_alias);
+	CU_ASSERT_EQUAL(c->log_level, defaults.log_level);
+	CU_ASSERT_EQUAL(memcmp(&c->timeouts, &defaults.timeouts, sizeof(c->timeouts)), 0);
+	CU_ASSERT_EQUAL(c->wishes.header_digest, defaults.wishes.header_digest);
+	CU_ASSERT_EQUAL(c->wishes.data_digest, defaults.wishes.data_digest);
+	CU_ASSERT_EQUAL(c->wishes.initial_r2t, defaults.wishes.initial_r2t);
+	CU_ASSERT_EQUAL(c->wishes.immediate_data, defaults.wishes.immediate_data);
+	CU_ASSERT_EQUAL(c->wishes.first_burst_length, defaults.wishes.first_burst_length);
+	CU_ASSERT_EQUAL(c->wishes.max_burst_length, defaults.wishes.max_burst_length);
+	CU_ASSERT_EQUAL(c->wishes.max_recv_data_segment_length,
+			defaults.wishes.max_recv_data_segment_length);
+	CU_ASSERT_EQUAL(c->wishes.max_outstanding_r2t, defaults.wishes.max_outstanding_r2t);
+	CU_ASSERT_EQUAL(c->wishes.time2wait, defaults.wishes.time2wait);
+	CU_ASSERT_EQUAL(c->wishes.time2retain, defaults.wishes.time2retain);
+	CU_ASSERT_EQUAL(c->shutdown_ms, defaults.shutdown_ms);
+	CU_ASSERT_EQUAL(c->io_depth, defaults.io_depth);
+	CU_ASSERT_EQUAL(c->lock_memory, defaults.lock_memory);
+	conf_done(&defaults);
+}
+
+static void test_conf_empty_file_is_the_defaults(void)
+{
+	read_text("");
+	check_defaults(&conf);
+	conf_done(&conf);
+	read_text("# nothing\n");
+	conf_done(&conf);
+}
+
+static void test_conf_reads_every_option(void)
+{
+	read_text("initiator_name = \"IQN.2003-01.org.example:Us\";\n"
+		  "initiator_alias = \"us\"; log_level = \"debug\";\n"
+		  "shutdown_timeout = 1.5; io_depth = 17; lock_memory = false;\n"
+		  "connect_timeout = 1; login_timeout = 2; logout_timeout = 3;\n"
+		  "text_timeout = 4; nop_interval = 5; nop_timeout = 6; command_timeout = 7;\n"
+		  "header_digest = \"yes\"; data_digest = \"prefer\";\n"
+		  "initial_r2t = true; immediate_data = \"no\";\n"
+		  "first_burst_length = 513; max_burst_length = 0x400;\n"
+		  "max_recv_data_segment_length = 16777215; max_outstanding_r2t = 9L;\n"
+		  "time2wait = 0; time2retain = 3600;\n");
+	CU_ASSERT_STRING_EQUAL(conf.initiator_name, "iqn.2003-01.org.example:us");
+	CU_ASSERT_STRING_EQUAL(conf.initiator_alias, "us");
+	CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_DEBUG);
+	CU_ASSERT_EQUAL(conf.shutdown_ms, 1500);
+	CU_ASSERT_EQUAL(conf.io_depth, 17);
+	CU_ASSERT_FALSE(conf.lock_memory);
+	CU_ASSERT_EQUAL(conf.timeouts.connect_ms, 1000);
+	CU_ASSERT_EQUAL(conf.timeouts.login_ms, 2000);
+	CU_ASSERT_EQUAL(conf.timeouts.logout_ms, 3000);
+	CU_ASSERT_EQUAL(conf.timeouts.text_ms, 4000);
+	CU_ASSERT_EQUAL(conf.timeouts.nop_interval_ms, 5000);
+	CU_ASSERT_EQUAL(conf.timeouts.nop_timeout_ms, 6000);
+	CU_ASSERT_EQUAL(conf.timeouts.command_ms, 7000);
+	CU_ASSERT_EQUAL(conf.wishes.header_digest, DIGEST_YES);
+	CU_ASSERT_EQUAL(conf.wishes.data_digest, DIGEST_PREFER);
+	CU_ASSERT_TRUE(conf.wishes.initial_r2t);
+	CU_ASSERT_FALSE(conf.wishes.immediate_data);
+	CU_ASSERT_EQUAL(conf.wishes.first_burst_length, 513);
+	CU_ASSERT_EQUAL(conf.wishes.max_burst_length, 1024);
+	CU_ASSERT_EQUAL(conf.wishes.max_recv_data_segment_length, 16777215);
+	CU_ASSERT_EQUAL(conf.wishes.max_outstanding_r2t, 9);
+	CU_ASSERT_EQUAL(conf.wishes.time2wait, 0);
+	CU_ASSERT_EQUAL(conf.wishes.time2retain, 3600);
+	conf_done(&conf);
+}
+
+static void test_conf_errors_name_file_and_line(void)
+{
+	refuses("\nio_dept = 32;\n", "FILE:2: unknown option io_dept");
+	refuses("\n\nio_depth = 1;", "FILE:3: io_depth=1: it takes 16..1024");
+	refuses("io_depth = 32;\nio_depth = 32;\n", "FILE:2: duplicate setting name");
+	refuses("\nio_depth = ;\n", "FILE:2: syntax error");
+	refuses("io_depth = \"32", "FILE:1: syntax error");
+	refuses("a = 1;", "FILE:1: unknown option a");
+	refuses("login_timeout = ( 1, 2 );", "FILE:1: login_timeout: a single value");
+	refuses("login_timeout = { a = 1; };", "FILE:1: login_timeout: a single value");
+}
+
+static void test_conf_values_are_checked_like_those_of_control_files(void)
+{
+	refuses("io_depth = -1;", "FILE:1: io_depth=-1: it takes");
+	refuses("io_depth = 17.0;", "FILE:1: io_depth=17.000: it takes");
+	refuses("io_depth = 4294967328L;", "FILE:1: io_depth=4294967328: it takes");
+	refuses("io_depth = 99999999999999999999L;", "FILE:1: io_depth=");
+	refuses("login_timeout = -0.5;", "FILE:1: login_timeout=-0.500: it takes");
+	refuses("login_timeout = 1e300;", "FILE:1: login_timeout=1");
+	refuses("login_timeout = \"soon\";", "FILE:1: login_timeout=soon: it takes");
+	refuses("log_level = \"loud\";", "FILE:1: log_level=loud: it takes error|warning");
+	refuses("lock_memory = 2;", "FILE:1: lock_memory=2: it takes yes|no");
+	refuses("initiator_name = \"us\";", "FILE:1: ");
+	refuses("initiator_alias = \"\xff\";", "FILE:1: initiator_alias: not UTF-8");
+}
+
+static void test_conf_first_burst_is_at_most_max_burst(void)
+{
+	refuses("max_burst_length = 1024;\nfirst_burst_length = 1025;",
+		"FILE:2: first_burst_length 1025 is more than max_burst_length 1024");
+	read_text("max_burst_length = 1024;");
+	CU_ASSERT_EQUAL(conf.wishes.first_burst_length, 1024);
+	conf_done(&conf);
+}
+
+static void test_conf_reads_a_file(void)
+{
+	g_autofree char *path = g_strdup("/tmp/iscsifs-XXXXXX"), *start = NULL;
+	g_autoptr(GError) err = NULL;
+
+	close(g_mkstemp(path));
+	CU_ASSERT_FATAL(g_file_set_contents(path, "io_depth = 32;\n", -1, NULL));
+	conf_default(&conf);
+	CU_ASSERT_TRUE(conf_read(&conf, path, NULL));
+	CU_ASSERT_EQUAL(conf.io_depth, 32);
+	CU_ASSERT_FATAL(g_file_set_contents(path, "io_depth = 1;\n", -1, NULL));
+	CU_ASSERT_FALSE(conf_read(&conf, path, &err));
+	start = g_strdup_printf("%s:1: io_depth", path);
+	CU_ASSERT_TRUE(g_str_has_prefix(err->message, start));
+	CU_ASSERT_FATAL(g_file_set_contents(path, "\0io_depth = 1;\n", 15, NULL));
+	CU_ASSERT_FALSE(conf_read(&conf, path, NULL));
+	g_unlink(path);
+	conf_done(&conf);
+}
+
+static void test_conf_named_file_must_be_there(void)
+{
+	g_autoptr(GError) missing = NULL;
+
+	conf_default(&conf);
+	CU_ASSERT_FALSE(conf_read(&conf, "/nonexistent/iscsifs.conf", &missing));
+	CU_ASSERT_EQUAL(error_errno(missing), ENOENT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(missing->message, "/nonexistent/iscsifs.conf"));
+	CU_ASSERT_FALSE(conf_read(&conf, "/tmp", NULL));
+	conf_done(&conf);
+}
+
+static void test_conf_sets_options_by_name(void)
+{
+	conf_default(&conf);
+	CU_ASSERT_TRUE(conf_set(&conf, "time2wait", "33"));
+	CU_ASSERT_EQUAL(conf.wishes.time2wait, 33);
+	CU_ASSERT_FALSE(conf_set(&conf, "portal", "10.0.0.1"));
+	conf_done(&conf);
+}
+
+/* All "#name = value;" lines of @sample without their '#'. */
+static char *uncomment(const char *sample)
+{
+	g_auto(GStrv) lines = g_strsplit(sample, "\n", -1);
+	GString *out = g_string_new(NULL);
+
+	for (char **line = lines; *line; line++)
+		if ((*line)[0] == '#' && g_ascii_islower((*line)[1]))
+			g_string_append_printf(out, "%s\n", *line + 1);
+	return g_string_free(out, FALSE);
+}
+
+static void test_conf_sample_says_the_defaults(void)
+{
+	g_autoptr(GString) sample = g_string_new(NULL);
+	g_autofree char *options = NULL;
+
+	conf_print(sample);
+	read_text(sample->str);
+	check_defaults(&conf);
+	conf_done(&conf);
+	options = uncomment(sample->str);
+	read_text(options);
+	CU_ASSERT_STRING_EQUAL(conf.initiator_name, "iqn.2026-11.io.iscsifs:host1");
+	g_clear_pointer(&conf.initiator_name, g_free); /* the two that have no default */
+	g_clear_pointer(&conf.initiator_alias, g_free);
+	check_defaults(&conf);
+	conf_done(&conf);
+}
+
+/* automake gives srcdir to tests; run by hand, from the top directory. */
+static char *sample_path(void)
+{
+	const char *dir = g_getenv("srcdir");
+
+	return g_build_filename(dir ? dir : ".", "config", "iscsifs.conf", NULL);
+}
+
+static void test_conf_sample_file_is_up_to_date(void)
+{
+	g_autoptr(GString) sample = g_string_new(NULL);
+	g_autofree char *path = sample_path(), *file = NULL;
+
+	conf_print(sample);
+	CU_ASSERT_FATAL(g_file_get_contents(path, &file, NULL, NULL));
+	CU_ASSERT_STRING_EQUAL(file, sample->str);
+	if (strcmp(file, sample->str))
+		printf("\n%s should be:\n%s", path, sample->str);
+}
+
+UNIT_MAIN("conf", UNIT(test_conf_empty_file_is_the_defaults),
+	  UNIT(test_conf_reads_every_option), UNIT(test_conf_errors_name_file_and_line),
+	  UNIT(test_conf_values_are_checked_like_those_of_control_files),
+	  UNIT(test_conf_first_burst_is_at_most_max_burst), UNIT(test_conf_reads_a_file),
+	  UNIT(test_conf_named_file_must_be_there), UNIT(test_conf_sets_options_by_name),
+	  UNIT(test_conf_sample_says_the_defaults), UNIT(test_conf_sample_file_is_up_to_date))
