@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The tables that the tree is made of. A directory is a struct attr_dir: rows of what is always
+ * in it (struct attr: name, kind, mode, show, store, what it tells), and a function that lists
+ * what comes and goes with the objects. Names, modes, texts, status.json and inode numbers all
+ * come from these tables; nothing else knows a file name.
+ *
+ * A file of the tree is a pair (object, row): the row says what to do, the object with what.
+ * Rows are constants with an address of their own; several rows may belong to one object. */
+#ifndef ISCSIFS_ATTR_H
+#define ISCSIFS_ATTR_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/object.h"
+
+enum attr_type {
+	ATTR_VALUE,  /* show(), perhaps store() */
+	ATTR_README, /* the directory's text */
+	ATTR_CTL,    /* the object's verbs */
+	ATTR_ERROR,  /* the object's last failures */
+	ATTR_STATUS, /* everything of the directory as JSON */
+	ATTR_DISK,   /* the data of a lun: blkio.h */
+	ATTR_DIR,
+	ATTR_LINK, /* show() gives where to, without a newline */
+	ATTR_TYPES
+};
+
+/* What status.json makes of the text that show() gives; "-" becomes null. */
+enum attr_json {
+	ATTR_JSON_TEXT,	  /* a string */
+	ATTR_JSON_NUMBER, /* a number */
+	ATTR_JSON_LINES,  /* an array of strings */
+	ATTR_JSON_PAIRS,  /* lines "name value": an object; numbers where they are */
+	ATTR_JSON_PARAMS, /* lines "KEY REQUESTED NEGOTIATED": an object of objects */
+};
+
+struct attr_dir;
+
+struct attr {
+	const char *name; /* NULL ends a table */
+	enum attr_type type;
+	mode_t mode; /* permission bits before the umask */
+	enum attr_json json;
+	void (*show)(struct object *o, GString *out);
+	/* @value has no blanks around it. FALSE and @err: nothing has changed. */
+	gboolean (*store)(struct object *o, const char *value, GError **err);
+	bool (*is_shown)(const struct object *o);   /* NULL: always */
+	struct object *(*object)(struct object *o); /* ATTR_DIR: whose directory; NULL: same */
+	const struct attr_dir *dir;		    /* ATTR_DIR */
+};
+
+/* Told of one entry after the other. */
+struct attr_sink {
+	/* @o is borrowed. False: enough. */
+	bool (*add)(struct attr_sink *s, const char *name, const struct attr *row,
+		    struct object *o);
+};
+
+struct attr_dir {
+	const char *name; /* "targets/IQN": how the man page calls it */
+	const char *readme;
+	const struct attr *attrs;
+	/* What comes and goes: children of one sort, under the row @child, whose name counts
+	 * for nothing. Returns what @s answered last. NULL: there are none. */
+	bool (*list)(struct object *o, const struct attr *child, struct attr_sink *s);
+	const struct attr *child;
+	/* The child of that name (borrowed) or NULL: where listing them all would be slow. */
+	struct object *(*find)(struct object *o, const char *name);
+	/* "targets/iqn.x", as error replies say it; NULL: @name will do. */
+	void (*place)(const struct object *o, GString *out);
+};
+
+/* Rows that most directories have. */
+#define ATTR_README_ROW                             \
+	{                                           \
+		"README", ATTR_README, .mode = 0444 \
+	}
+#define ATTR_CTL_ROW                          \
+	{                                     \
+		"ctl", ATTR_CTL, .mode = 0644 \
+	}
+#define ATTR_ERROR_ROW                            \
+	{                                         \
+		"error", ATTR_ERROR, .mode = 0444 \
+	}
+#define ATTR_STATUS_ROW                                  \
+	{                                                \
+		"status.json", ATTR_STATUS, .mode = 0444 \
+	}
+#define ATTR_DIR_ROW(name_, dir_)                             \
+	{                                                     \
+		name_, ATTR_DIR, .mode = 0555, .dir = &(dir_) \
+	}
+#define ATTR_FILE(name_, json_, show_)                                        \
+	{                                                                     \
+		name_, ATTR_VALUE, .mode = 0444, .json = json_, .show = show_ \
+	}
+
+/* S_IFDIR, S_IFREG or S_IFLNK. */
+mode_t attr_format(const struct attr *row);
+/* Is @row in the directory of @o? */
+bool attr_is_shown(const struct attr *row, const struct object *o);
+/* Every entry of @dir of @o but "." and "..". */
+void attr_each(const struct attr_dir *dir, struct object *o, struct attr_sink *s);
+/* The entry @name; false when there is none. *ret_object is borrowed. */
+bool attr_find(const struct attr_dir *dir, struct object *o, const char *name,
+	       const struct attr **ret_row, struct object **ret_object);
+/* What reading the file gives, appended to @out. @dir: the directory that it is in. */
+void attr_print(const struct attr_dir *dir, const struct attr *row, struct object *o,
+		GString *out);
+/* Write a value file: 0, or a positive errno, remembered in the object's `error`. Either way
+ * @reply becomes what reading the same descriptor tells then: the value, or an "error code=..."
+ * line. */
+int attr_write(const struct attr_dir *dir, const struct attr *row, struct object *o,
+	       const char *text, size_t len, GString *reply);
+/* "targets/iqn.x": where the directory of @o is. */
+void attr_place(const struct attr_dir *dir, const struct object *o, GString *out);
+
+/* --- for show functions --- */
+/* @text and a newline; "-" for NULL or "". What is not clean UTF-8 of one line is escaped. */
+void attr_print_text(GString *out, const char *text);
+/* Wall clock as ISO 8601 in UTC; "-" for 0. */
+void attr_print_time(GString *out, int64_t time_us);
+/* A line "name value". */
+void attr_print_count(GString *out, const char *name, uint64_t value);
+
+#endif

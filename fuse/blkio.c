@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From a FUSE request to a disk request and back; blkio.h says who owns which buffer.
+ *
+ *   fs_on_readable > blkio_take > start_read ... > disk_submit
+ *   disk_done > io_done > reply (writev) > io_put
+ *
+ * A disk that is gone, or has no path, is EIO to whoever has it open: that is what a block
+ * device says, and ENOTCONN would read as if this daemon had died. Past the end of the disk
+ * reads give nothing, and writes ENOSPC, or the part that fits. */
+#include "fuse/blkio.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "core/daemon.h"
+#include "core/lun.h"
+#include "fuse/node.h"
+
+struct io {
+	struct disk_io disk;
+	struct list link; /* blkio's active */
+	struct blkio *blkio;
+	struct lun *lun;      /* a reference */
+	uint64_t unique;      /* the kernel's tag */
+	uint8_t *big, *small; /* one of them, or none: goes back to its pool */
+};
+
+int blkio_init(struct blkio *b, unsigned depth, void (*room)(struct blkio *))
+{
+	unsigned count = depth + (depth < 32 ? 8 : depth / 4);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	int r;
+
+	*b = (struct blkio){ .fd = -1, .room = room };
+	list_init(&b->active);
+	r = pool_init(&b->ios, count, sizeof(struct io), 64);
+	if (r < 0)
+		return r;
+	r = pool_init(&b->small, count, BLKIO_SMALL_BYTES, page);
+	if (r < 0)
+		goto undo_ios;
+	r = pool_init(&b->big, count + 1, BLKIO_RX_BYTES, page);
+	if (r < 0)
+		goto undo_small;
+	return 0;
+
+undo_small:
+	pool_done(&b->small);
+undo_ios:
+	pool_done(&b->ios);
+	*b = (struct blkio){ .fd = -1 };
+	return r;
+}
+
+void blkio_done(struct blkio *b)
+{
+	if (!b->ios.memory)
+		return;
+	assert(blkio_is_idle(b));
+	if (b->rx)
+		pool_put(&b->big, b->rx);
+	pool_done(&b->big);
+	pool_done(&b->small);
+	pool_done(&b->ios);
+	*b = (struct blkio){ .fd = -1 };
+}
+
+bool blkio_is_idle(const struct blkio *b)
+{
+	return list_is_empty(&b->active);
+}
+
+/* There are as many small buffers as ios, and one big one more: an io left means that it can
+ * have its buffer. */
+bool blkio_reserve(struct blkio *b)
+{
+	if (b->ios.free_count && !b->rx)
+		b->rx = pool_get(&b->big);
+	b->is_dry = !b->ios.free_count || !b->rx;
+	return !b->is_dry;
+}
+
+/* --- answers --- */
+
+static void reply(struct blkio *b, uint64_t unique, int error, const void *data, size_t bytes)
+{
+	struct fuse_out_header out = {
+		.len = (uint32_t)(sizeof(out) + bytes),
+		.error = error,
+		.unique = unique,
+	};
+	struct iovec iov[] = {
+		{ .iov_base = &out, .iov_len = sizeof(out) },
+		{ .iov_base = (void *)data, .iov_len = bytes },
+	};
+
+	if (b->fd < 0)
+		return; /* unmounted in a hurry */
+	/* ENOENT: the kernel no longer waits (its process was killed); ENODEV: unmounted. */
+	if (writev(b->fd, iov, bytes ? 2 : 1) < 0 && errno != ENOENT && errno != ENODEV)
+		log_error("answer to the kernel failed: %s", strerror(errno));
+}
+
+static void reply_error(struct blkio *b, uint64_t unique, int error)
+{
+	reply(b, unique, error == -ENODEV || error == -ENOTCONN ? -EIO : error, NULL, 0);
+}
+
+static void reply_written(struct blkio *b, uint64_t unique, uint32_t bytes)
+{
+	struct fuse_write_out out = { .size = bytes };
+
+	reply(b, unique, 0, &out, sizeof(out));
+}
+
+static void io_put(struct io *io)
+{
+	struct blkio *b = io->blkio;
+
+	if (io->big)
+		pool_put(&b->big, io->big);
+	if (io->small)
+		pool_put(&b->small, io->small);
+	object_unref(&io->lun->obj);
+	list_remove(&io->link);
+	pool_put(&b->ios, io);
+	if (!b->is_dry)
+		return;
+	b->is_dry = false;
+	b->room(b);
+}
+
+static void io_done(struct disk_io *disk_io, int result)
+{
+	struct io *io = container_of(disk_io, struct io, disk);
+
+	if (result < 0)
+		reply_error(io->blkio, io->unique, result);
+	else if (disk_io->op == DISK_READ)
+		reply(io->blkio, io->unique, 0, disk_io->data, disk_io->bytes);
+	else if (disk_io->op == DISK_WRITE)
+		reply_written(io->blkio, io->unique, disk_io->bytes);
+	else
+		reply(io->blkio, io->unique, 0, NULL, 0);
+	io_put(io);
+}
+
+/* --- requests --- */
+
+static struct io *io_get(struct blkio *b, struct lun *lun, uint64_t unique)
+{
+	struct io *io = pool_get(&b->ios);
+
+	assert(io); /* blkio_reserve() */
+	io->blkio = b;
+	io->lun = lun;
+	io->unique = unique;
+	io->big = io->small = NULL;
+	object_ref(&lun->obj);
+	list_push_tail(&b->active, &io->link);
+	return io;
+}
+
+/* Everything of @io is set: to the disk. */
+static void io_submit(struct io *io)
+{
+	int r;
+
+	io->disk.done = io_done;
+	r = disk_submit(&io->lun->disk, &io->disk);
+	if (r == 0)
+		return;
+	reply_error(io->blkio, io->unique, r);
+	io_put(io);
+}
+
+/* How much of @bytes at @offset is within the disk. */
+static uint32_t clip(const struct lun *lun, uint64_t offset, uint32_t bytes)
+{
+	uint64_t size = disk_bytes(&lun->disk);
+
+	if (offset >= size)
+		return 0;
+	return bytes < size - offset ? bytes : (uint32_t)(size - offset);
+}
+
+/* The fixed part of the request, or NULL (answered) when it is shorter than that. */
+static const void *arguments(struct blkio *b, const struct fuse_in_header *in, size_t bytes)
+{
+	if (in->len >= sizeof(*in) + bytes)
+		return in + 1;
+	reply_error(b, in->unique, -EIO);
+	return NULL;
+}
+
+static void start_read(struct blkio *b, struct lun *lun, const struct fuse_in_header *in)
+{
+	const struct fuse_read_in *arg = arguments(b, in, sizeof(*arg));
+	uint64_t offset;
+	uint32_t bytes;
+	struct io *io;
+
+	if (!arg)
+		return;
+	offset = arg->offset;
+	bytes = clip(lun, offset, arg->size);
+	if (arg->size > DISK_IO_BYTES_MAX) {
+		reply_error(b, in->unique, -EINVAL);
+		return;
+	}
+	if (!bytes) {
+		reply(b, in->unique, 0, NULL, 0);
+		return;
+	}
+	io = io_get(b, lun, in->unique);
+	if (bytes <= BLKIO_SMALL_BYTES) {
+		io->small = pool_get(&b->small);
+	} else {
+		io->big = b->rx; /* @in ends here */
+		b->rx = NULL;
+	}
+	io->disk.op = DISK_READ;
+	io->disk.is_fua = false;
+	io->disk.offset = offset;
+	io->disk.bytes = bytes;
+	io->disk.data = io->small ? io->small : io->big;
+	io_submit(io);
+}
+
+static void start_write(struct blkio *b, struct lun *lun, const struct fuse_in_header *in)
+{
+	const struct fuse_write_in *arg = arguments(b, in, sizeof(*arg));
+	uint32_t bytes;
+	struct io *io;
+
+	if (!arg)
+		return;
+	if (arg->size > DISK_IO_BYTES_MAX || in->len - sizeof(*in) - sizeof(*arg) < arg->size) {
+		reply_error(b, in->unique, -EIO);
+		return;
+	}
+	bytes = clip(lun, arg->offset, arg->size);
+	if (!bytes) {
+		if (arg->size)
+			reply_error(b, in->unique, -ENOSPC);
+		else
+			reply_written(b, in->unique, 0);
+		return;
+	}
+	io = io_get(b, lun, in->unique);
+	io->big = b->rx;
+	b->rx = NULL;
+	io->disk.op = DISK_WRITE;
+	/* O_SYNC contains the bit of O_DSYNC. */
+	io->disk.is_fua = arg->flags & O_DSYNC;
+	io->disk.offset = arg->offset;
+	io->disk.bytes = bytes;
+	io->disk.data = (uint8_t *)(arg + 1);
+	io_submit(io);
+}
+
+static void start_flush(struct blkio *b, struct lun *lun, const struct fuse_in_header *in)
+{
+	struct io *io = io_get(b, lun, in->unique);
+
+	io->disk.op = DISK_FLUSH;
+	io->disk.is_fua = false;
+	io->disk.offset = 0;
+	io->disk.bytes = 0;
+	io->disk.data = NULL;
+	io_submit(io);
+}
+
+/* Somebody pressed Ctrl-C: a request that has not been sent is taken back, another one runs to
+ * its end. False when the request is none of ours: libfuse would queue an interrupt for a
+ * request it does not know, answer EAGAIN, and get it again, for as long as the request lasts.
+ */
+static bool interrupt(struct blkio *b, const struct fuse_in_header *in)
+{
+	const struct fuse_interrupt_in *arg = (const void *)(in + 1);
+
+	if (in->len < sizeof(*in) + sizeof(*arg))
+		return false;
+	list_for_each (link, &b->active) {
+		struct io *io = list_entry(link, struct io, link);
+
+		if (io->unique != arg->unique)
+			continue;
+		if (disk_withdraw(&io->disk)) {
+			reply_error(b, io->unique, -EINTR);
+			io_put(io);
+		}
+		return true;
+	}
+	return false;
+}
+
+static struct lun *lun_of(const struct fuse_in_header *in)
+{
+	const struct node *n = (const struct node *)(uintptr_t)in->nodeid;
+
+	if (in->nodeid == FUSE_ROOT_ID || n->row->type != ATTR_DISK)
+		return NULL;
+	return container_of(n->obj, struct lun, obj);
+}
+
+bool blkio_take(struct blkio *b, size_t bytes)
+{
+	static void (*const start[])(struct blkio *, struct lun *,
+				     const struct fuse_in_header *) = {
+		[FUSE_READ] = start_read,
+		[FUSE_WRITE] = start_write,
+		[FUSE_FSYNC] = start_flush,
+	};
+	const struct fuse_in_header *in = (const void *)b->rx;
+	struct lun *lun;
+
+	if (bytes < sizeof(*in) || in->len != bytes)
+		return false;
+	if (in->opcode == FUSE_INTERRUPT)
+		return interrupt(b, in);
+	if (in->opcode >= sizeof(start) / sizeof(start[0]) || !start[in->opcode])
+		return false;
+	lun = lun_of(in);
+	if (!lun)
+		return false;
+	if (lun->obj.is_gone || !lun->has_disk)
+		reply_error(b, in->unique, -ENODEV);
+	else
+		start[in->opcode](b, lun, in);
+	return true;
+}

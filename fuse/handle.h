@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Open files and directories. What a value file, README or status.json says is made when it is
+ * opened, so that reading it piece by piece gives one consistent text. A control file
+ * remembers the reply to the last write.
+ *
+ *   a ctl is   true in it                                               next
+ *   idle       script NULL; reads give the verbs, or the last reply     running
+ *   running    a write waits: req is unanswered, script is under way    idle
+ */
+#ifndef ISCSIFS_HANDLE_H
+#define ISCSIFS_HANDLE_H
+
+#include <fuse_lowlevel.h>
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+
+struct fs;
+struct node;
+struct script;
+
+struct handle {
+	struct list link; /* fs->handles */
+	struct fs *fs;
+	struct node *node; /* one of its opens */
+	/* a LUN's data */
+	pid_t pid; /* who opened it; 0: not counted */
+	bool is_writer;
+	/* texts */
+	GString *text;
+	size_t cursor;	 /* where the next read is, if @has_cursor */
+	bool has_cursor; /* a ctl, or a value that was written: the file offset does not count
+			  */
+	struct script *script;
+	fuse_req_t req;
+	size_t req_bytes;
+	/* directories */
+	GArray *entries; /* of struct handle_entry */
+};
+
+struct handle_entry {
+	char *name;
+	uint64_t ino;
+	mode_t format;
+};
+
+/* Opens @n for process @pid with open(2)'s @flags. 0, or -errno and nothing is open. */
+int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct handle **ret);
+/* A directory; its entries come with handle_list(). */
+struct handle *handle_open_dir(struct fs *fs, struct node *n);
+/* No script may be running. */
+void handle_free(struct handle *h);
+
+/* Answers @req from the text. */
+void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset);
+/* Answers @req, at once or when the command has ended. */
+void handle_write(struct handle *h, fuse_req_t req, const char *text, size_t len);
+/* Interrupt the command under way, if any. */
+void handle_cancel(struct handle *h);
+
+/* Take a fresh list of the directory's entries. */
+void handle_list(struct handle *h);
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* iscsifs: the program. Command line, checks, background, then one loop until the end:
+ *
+ *   state     true in it                                                   next
+ *   STARTING  mounted, FUSE_INIT not answered yet                          RUNNING, ENDING
+ *   RUNNING   the tree is usable; the parent has exited                    ENDING
+ *   ENDING    daemon_shutdown() is under way; files are still answered     SETTLING, OVER
+ *   SETTLING  logged out of everything; the last writes to control files   OVER
+ *             and the last data requests are being answered
+ *   OVER      the loop ends; unmount, exit                                 -
+ *
+ * The end begins with SIGTERM or SIGINT, `shutdown` in the top ctl, or umount. A second SIGTERM
+ * goes to OVER at once: the targets see connections closed. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "fuse/background.h"
+#include "fuse/cmdline.h"
+#include "fuse/fs.h"
+#include "fuse/harden.h"
+#include "fuse/mountpoint.h"
+#include "fuse/version.h"
+
+#define SETTLE_MS 2000 /* longest time in SETTLING */
+#define SETTLE_LOOK_MS 5
+
+enum app_state { APP_STARTING, APP_RUNNING, APP_ENDING, APP_SETTLING, APP_OVER };
+
+struct app {
+	enum app_state state;
+	struct cmdline cmdline;
+	struct conf conf;
+	struct background background;
+	char *mountpoint; /* resolved */
+	struct loop *loop;
+	struct daemon *daemon;
+	struct fs *fs;
+	int signal_fd;
+	struct loop_fd signal_watch;
+	struct loop_timer settle_timer;
+	int64_t settle_until_ms;
+	bool is_hurried; /* did not wait for everything: nothing may be freed */
+};
+
+/* --- the end --- */
+
+static void over(struct app *app, bool is_hurried)
+{
+	app->state = APP_OVER;
+	app->is_hurried = is_hurried;
+	loop_stop(app->loop);
+}
+
+/* Nobody tells when the last answer has been given: look. */
+static void on_settle_timer(struct loop_timer *t)
+{
+	struct app *app = container_of(t, struct app, settle_timer);
+
+	if (fs_is_idle(app->fs))
+		over(app, false);
+	else if (loop_now_ms(app->loop) >= app->settle_until_ms)
+		over(app, true);
+	else
+		loop_timer_start(t, SETTLE_LOOK_MS);
+}
+
+static void on_shutdown_done(struct daemon *d, void *arg)
+{
+	struct app *app = arg;
+
+	(void)d;
+	if (app->state != APP_ENDING)
+		return;
+	app->state = APP_SETTLING;
+	app->settle_until_ms = loop_now_ms(app->loop) + SETTLE_MS;
+	/* One turn at least: the answer to `shutdown` itself may be on its way. */
+	loop_timer_start(&app->settle_timer, SETTLE_LOOK_MS);
+}
+
+static void begin_end(struct app *app)
+{
+	if (app->state >= APP_ENDING)
+		return;
+	app->state = APP_ENDING;
+	daemon_shutdown(app->daemon, on_shutdown_done, app);
+}
+
+static void on_quit(void *arg)
+{
+	log_info("ends: asked for by the control file");
+	begin_end(arg);
+}
+
+static void on_fs_ended(struct fs *fs, void *arg)
+{
+	(void)fs;
+	log_info("ends: unmounted");
+	begin_end(arg);
+}
+
+static void on_end_signal(struct app *app, const char *name)
+{
+	if (app->state < APP_ENDING) {
+		log_info("ends: %s", name);
+		begin_end(app);
+		return;
+	}
+	log_warning("ends at once: %s again", name);
+	over(app, true);
+}
+
+static void on_signal(struct loop_fd *w, uint32_t events)
+{
+	struct app *app = container_of(w, struct app, signal_watch);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(w->fd, &info, sizeof(info)) == sizeof(info))
+		if (info.ssi_signo == SIGHUP)
+			log_info("SIGHUP: nothing to do; changes are written to the tree");
+		else
+			on_end_signal(app, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+}
+
+/* --- the start --- */
+
+static void on_fs_ready(struct fs *fs, void *arg)
+{
+	struct app *app = arg;
+
+	(void)fs;
+	if (app->state != APP_STARTING)
+		return;
+	app->state = APP_RUNNING;
+	mountpoint_set_readahead(app->mountpoint, DISK_IO_BYTES_MAX);
+	log_info("iscsifs " ISCSIFS_VERSION " is ready on %s", app->mountpoint);
+	background_ready(&app->background);
+}
+
+static gboolean start_signals(struct app *app, GError **err)
+{
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	app->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	r = app->signal_fd < 0 ? -errno
+			       : loop_fd_add(app->loop, &app->signal_watch, app->signal_fd,
+					     EPOLLIN, on_signal);
+	if (r == 0)
+		return TRUE;
+	error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, -r, "no signals: %s", strerror(-r));
+	return FALSE;
+}
+
+static gboolean start_fs(struct app *app, GError **err)
+{
+	const struct fs_config c = {
+		.fuse_options = app->cmdline.fuse_options->str,
+		.uid = app->cmdline.uid,
+		.gid = app->cmdline.gid,
+		.umask = app->cmdline.umask,
+	};
+
+	app->fs = fs_new(app->loop, app->daemon, &c, on_fs_ready, on_fs_ended, app, err);
+	return app->fs && fs_mount(app->fs, app->mountpoint, err);
+}
+
+static gboolean start(struct app *app, GError **err)
+{
+	log_init(app->cmdline.is_debug ? LOG_LEVEL_DEBUG : app->conf.log_level,
+		 !app->cmdline.is_foreground);
+	harden_process(app->conf.lock_memory);
+	umask(022);
+	app->loop = loop_new();
+	if (!app->loop) {
+		error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, errno, "no event loop: %s",
+				strerror(errno));
+		return FALSE;
+	}
+	loop_timer_init(app->loop, &app->settle_timer, on_settle_timer);
+	if (!start_signals(app, err))
+		return FALSE;
+	app->daemon = daemon_new(app->loop, &app->conf, app->cmdline.state_dir, err);
+	if (!app->daemon)
+		return FALSE;
+	app->daemon->quit = on_quit;
+	app->daemon->quit_arg = app;
+	if (app->cmdline.pid_file && !background_write_pid(app->cmdline.pid_file, err))
+		return FALSE;
+	return start_fs(app, err);
+}
+
+/* --- from begin to end --- */
+
+static void stop(struct app *app)
+{
+	if (app->fs)
+		fs_unmount(app->fs);
+	if (app->cmdline.pid_file)
+		unlink(app->cmdline.pid_file);
+	if (app->is_hurried)
+		_exit(EXIT_SUCCESS);
+	fs_free(app->fs);
+	if (app->daemon)
+		daemon_free(app->daemon);
+	if (app->loop) {
+		loop_timer_done(&app->settle_timer);
+		loop_fd_remove(&app->signal_watch);
+		loop_free(app->loop);
+	}
+	if (app->signal_fd >= 0)
+		close(app->signal_fd);
+}
+
+/* In the child, or in the foreground. */
+static gboolean run(struct app *app, GError **err)
+{
+	gboolean is_ok = start(app, err);
+	int r;
+
+	if (is_ok) {
+		r = loop_run(app->loop);
+		is_ok = r == 0;
+		if (!is_ok)
+			error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, -r,
+					"ends, the event loop failed: %s", strerror(-r));
+		background_failed(&app->background, "ended before the tree was usable");
+	}
+	stop(app);
+	return is_ok;
+}
+
+static gboolean prepare(struct app *app, GError **err)
+{
+	if (!conf_read(&app->conf, app->cmdline.conf_file, err))
+		return FALSE;
+	app->mountpoint = mountpoint_check(app->cmdline.mountpoint, err);
+	if (!app->mountpoint)
+		return FALSE;
+	return app->cmdline.is_foreground || background_start(&app->background, err);
+}
+
+/* To whoever waits for us, and in the background to the log. */
+static int fail(struct app *app, bool is_started, const GError *err)
+{
+	if (is_started && !app->cmdline.is_foreground)
+		log_error("%s", err->message);
+	if (app->background.fd >= 0)
+		background_failed(&app->background, err->message);
+	else
+		fprintf(stderr, "iscsifs: %s\n", err->message);
+	return EXIT_FAILURE;
+}
+
+static int go(struct app *app, int argc, char **argv)
+{
+	g_autoptr(GError) err = NULL;
+
+	if (!cmdline_parse(&app->cmdline, argc, argv, &err)) {
+		fprintf(stderr, "iscsifs: %s\n" CMDLINE_USAGE "iscsifs -h tells more\n",
+			err->message);
+		return 2;
+	}
+	if (app->cmdline.wants_help) {
+		cmdline_help(stdout);
+		return EXIT_SUCCESS;
+	}
+	if (app->cmdline.wants_version) {
+		puts("iscsifs " ISCSIFS_VERSION);
+		return EXIT_SUCCESS;
+	}
+	if (!prepare(app, &err))
+		return fail(app, false, err);
+	return run(app, &err) ? EXIT_SUCCESS : fail(app, true, err);
+}
+
+int main(int argc, char **argv)
+{
+	struct app app = { .background.fd = -1, .signal_fd = -1 };
+	int status;
+
+	conf_default(&app.conf);
+	status = go(&app, argc, argv);
+	conf_done(&app.conf);
+	g_free(app.mountpoint);
+	cmdline_done(&app.cmdline);
+	return status;
+}

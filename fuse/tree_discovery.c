@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* discovery/: the SendTargets portals and the targets entered by hand. */
+#include "fuse/tree.h"
+
+#include <string.h>
+
+#include "core/discovery.h"
+#include "core/target.h"
+
+#define DISCOVERY(o) container_of(o, struct discovery, obj)
+#define PORTAL(o) container_of(o, struct portal, obj)
+#define INSTANCE(o) container_of(o, struct instance, obj)
+
+/* --- portals/ADDR:PORT/ --- */
+
+static void show_state(struct object *o, GString *out)
+{
+	attr_print_text(out, portal_state_name(PORTAL(o)));
+}
+
+static void show_targets(struct object *o, GString *out)
+{
+	g_string_append_printf(out, "%u\n", PORTAL(o)->targets_found);
+}
+
+static void show_last_ok(struct object *o, GString *out)
+{
+	attr_print_time(out, PORTAL(o)->last_ok_us);
+}
+
+static void show_options(struct object *o, GString *out)
+{
+	tree_print_options(&PORTAL(o)->options, out);
+}
+
+static const struct attr portal_attrs[] = {
+	ATTR_README_ROW,
+	ATTR_CTL_ROW,
+	ATTR_ERROR_ROW,
+	ATTR_STATUS_ROW,
+	ATTR_FILE("state", ATTR_JSON_TEXT, show_state),
+	ATTR_FILE("targets", ATTR_JSON_NUMBER, show_targets),
+	ATTR_FILE("last_ok", ATTR_JSON_TEXT, show_last_ok),
+	ATTR_FILE("options", ATTR_JSON_PAIRS, show_options),
+	{ 0 },
+};
+
+static void place_portal(const struct object *o, GString *out)
+{
+	g_string_append_printf(out, "discovery/portals/%s", PORTAL(o)->name);
+}
+
+static const struct attr_dir portal_dir = {
+	.name = "discovery/portals/ADDR:PORT",
+	.attrs = portal_attrs,
+	.place = place_portal,
+	.readme = "A portal that is asked for its targets (SendTargets).\n"
+		  "\n"
+		  "state    how the last discovery went\n"
+		  "targets  how many targets it told of\n"
+		  "last_ok  when that was\n"
+		  "options  what was given with add-portal; used for logins too\n"
+		  "\n"
+		  "	echo refresh > ctl\n",
+};
+
+static const struct attr portal_row = { "ADDR:PORT", ATTR_DIR, .mode = 0555,
+					.dir = &portal_dir };
+
+static bool list_portals(struct object *o, const struct attr *child, struct attr_sink *s)
+{
+	for (GList *l = DISCOVERY(o)->portals; l; l = l->next) {
+		struct portal *p = l->data;
+
+		if (!s->add(s, p->name, child, &p->obj))
+			return false;
+	}
+	return true;
+}
+
+static const struct attr portals_attrs[] = { ATTR_README_ROW, { 0 } };
+
+static const struct attr_dir portals_dir = {
+	.name = "discovery/portals",
+	.attrs = portals_attrs,
+	.list = list_portals,
+	.child = &portal_row,
+	.readme = "A directory for each portal that is asked for its targets.\n"
+		  "\n"
+		  "	echo 'add-portal 10.0.0.5' > ../ctl\n",
+};
+
+/* --- static/IQN/ --- */
+
+static void show_static_portals(struct object *o, GString *out)
+{
+	tree_print_portals(INSTANCE(o), out);
+}
+
+static void show_static_options(struct object *o, GString *out)
+{
+	tree_print_options(&INSTANCE(o)->options, out);
+}
+
+static const struct attr static_attrs[] = {
+	ATTR_README_ROW,
+	ATTR_CTL_ROW,
+	ATTR_ERROR_ROW,
+	ATTR_STATUS_ROW,
+	ATTR_FILE("portals", ATTR_JSON_LINES, show_static_portals),
+	ATTR_FILE("options", ATTR_JSON_PAIRS, show_static_options),
+	{ 0 },
+};
+
+static void place_static(const struct object *o, GString *out)
+{
+	g_string_append_printf(out, "discovery/static/%s", INSTANCE(o)->target->name);
+}
+
+static const struct attr_dir static_dir = {
+	.name = "discovery/static/IQN",
+	.attrs = static_attrs,
+	.place = place_static,
+	.readme = "A target entered by hand.\n"
+		  "\n"
+		  "portals  where it is, a line each\n"
+		  "options  what was given with add-target; used for logins\n"
+		  "\n"
+		  "	echo 'remove-target iqn.2003-01.org.example:disk1' > ../../ctl\n",
+};
+
+static const struct attr static_row = { "IQN", ATTR_DIR, .mode = 0555, .dir = &static_dir };
+
+static struct instance *static_instance(const struct target *t)
+{
+	for (GList *l = t->instances; l; l = l->next) {
+		struct instance *i = l->data;
+
+		if (!strcmp(i->mechanism, "static"))
+			return i;
+	}
+	return NULL;
+}
+
+static bool list_statics(struct object *o, const struct attr *child, struct attr_sink *s)
+{
+	for (GList *l = DISCOVERY(o)->daemon->targets; l; l = l->next) {
+		struct target *t = l->data;
+		struct instance *i = static_instance(t);
+
+		if (i && !s->add(s, t->name, child, &i->obj))
+			return false;
+	}
+	return true;
+}
+
+static struct object *find_static(struct object *o, const char *name)
+{
+	struct target *t = target_find(DISCOVERY(o)->daemon, name);
+	struct instance *i = t ? static_instance(t) : NULL;
+
+	return i ? &i->obj : NULL;
+}
+
+static const struct attr statics_attrs[] = { ATTR_README_ROW, { 0 } };
+
+static const struct attr_dir statics_dir = {
+	.name = "discovery/static",
+	.attrs = statics_attrs,
+	.list = list_statics,
+	.find = find_static,
+	.child = &static_row,
+	.readme = "A directory for each target entered by hand.\n"
+		  "\n"
+		  "	echo 'add-target iqn.2003-01.org.example:disk1 portal=10.0.0.5' > "
+		  "../ctl\n",
+};
+
+/* --- discovery/ --- */
+
+static const struct attr discovery_attrs[] = {
+	ATTR_README_ROW,
+	ATTR_CTL_ROW,
+	ATTR_ERROR_ROW,
+	ATTR_STATUS_ROW,
+	ATTR_DIR_ROW("portals", portals_dir),
+	ATTR_DIR_ROW("static", statics_dir),
+	{ 0 },
+};
+
+const struct attr_dir tree_discovery_dir = {
+	.name = "discovery",
+	.attrs = discovery_attrs,
+	.readme = "Where targets come from.\n"
+		  "\n"
+		  "portals/  addresses that are asked for their targets\n"
+		  "static/   targets entered by hand\n"
+		  "\n"
+		  "	echo 'add-portal 10.0.0.5' > ctl\n"
+		  "	echo refresh > ctl\n",
+};

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* LUNs: what they tell of themselves; and by-id/ with a link to each by its worldwide name. The
+ * data file `disk` is served by blkio.c. */
+#include "fuse/tree.h"
+
+#include <string.h>
+
+#include "core/daemon.h"
+#include "core/lun.h"
+#include "core/target.h"
+
+#define DAEMON(o) container_of(o, struct daemon, obj)
+#define LUN(o) container_of(o, struct lun, obj)
+
+/* --- targets/IQN/lunN/ --- */
+
+static bool has_disk(const struct object *o)
+{
+	return container_of(o, const struct lun, obj)->has_disk;
+}
+
+static void show_state(struct object *o, GString *out)
+{
+	attr_print_text(out, lun_state_name(LUN(o)));
+}
+
+static void show_size(struct object *o, GString *out)
+{
+	if (LUN(o)->has_disk)
+		g_string_append_printf(out, "%" G_GUINT64_FORMAT "\n",
+				       (guint64)disk_bytes(&LUN(o)->disk));
+	else
+		attr_print_text(out, NULL);
+}
+
+static void show_block_size(struct object *o, GString *out)
+{
+	if (LUN(o)->has_disk)
+		g_string_append_printf(out, "%u\n", (unsigned)LUN(o)->disk.block_bytes);
+	else
+		attr_print_text(out, NULL);
+}
+
+static void show_vendor(struct object *o, GString *out)
+{
+	attr_print_text(out, LUN(o)->inquiry.vendor);
+}
+
+static void show_product(struct object *o, GString *out)
+{
+	attr_print_text(out, LUN(o)->inquiry.product);
+}
+
+static void show_revision(struct object *o, GString *out)
+{
+	attr_print_text(out, LUN(o)->inquiry.revision);
+}
+
+static void show_serial(struct object *o, GString *out)
+{
+	attr_print_text(out, LUN(o)->serial);
+}
+
+static void show_wwid(struct object *o, GString *out)
+{
+	attr_print_text(out, LUN(o)->wwid);
+}
+
+static void show_type(struct object *o, GString *out)
+{
+	attr_print_text(out, inquiry_type_name(LUN(o)->inquiry.type));
+}
+
+static void show_stats(struct object *o, GString *out)
+{
+	const struct lun *l = LUN(o);
+	const struct disk_stats *s = &l->disk.stats;
+
+	attr_print_count(out, "reads", s->reads);
+	attr_print_count(out, "writes", s->writes);
+	attr_print_count(out, "flushes", s->flushes);
+	attr_print_count(out, "read_bytes", s->read_bytes);
+	attr_print_count(out, "write_bytes", s->write_bytes);
+	attr_print_count(out, "unaligned", s->unaligned);
+	attr_print_count(out, "retries", s->retries);
+	attr_print_count(out, "errors", s->errors);
+	attr_print_count(out, "active", l->has_disk ? l->disk.active_count : 0);
+	attr_print_count(out, "opens", l->open_count);
+}
+
+static const struct attr lun_attrs[] = {
+	ATTR_README_ROW,
+	ATTR_CTL_ROW,
+	ATTR_ERROR_ROW,
+	ATTR_STATUS_ROW,
+	{ "disk", ATTR_DISK, .mode = 0644, .is_shown = has_disk },
+	ATTR_FILE("state", ATTR_JSON_TEXT, show_state),
+	ATTR_FILE("size", ATTR_JSON_NUMBER, show_size),
+	ATTR_FILE("block_size", ATTR_JSON_NUMBER, show_block_size),
+	ATTR_FILE("vendor", ATTR_JSON_TEXT, show_vendor),
+	ATTR_FILE("product", ATTR_JSON_TEXT, show_product),
+	ATTR_FILE("revision", ATTR_JSON_TEXT, show_revision),
+	ATTR_FILE("serial", ATTR_JSON_TEXT, show_serial),
+	ATTR_FILE("wwid", ATTR_JSON_TEXT, show_wwid),
+	ATTR_FILE("type", ATTR_JSON_TEXT, show_type),
+	ATTR_FILE("stats", ATTR_JSON_PAIRS, show_stats),
+	{ 0 },
+};
+
+static void place_lun(const struct object *o, GString *out)
+{
+	g_string_append_printf(out, "targets/%s/lun%u", LUN(o)->target->name,
+			       (unsigned)LUN(o)->number);
+}
+
+const struct attr_dir tree_lun_dir = {
+	.name = "targets/IQN/lunN",
+	.attrs = lun_attrs,
+	.place = place_lun,
+	.readme = "A logical unit.\n"
+		  "\n"
+		  "disk        its blocks, as a file to read and write; mode 0444 when write "
+		  "protected\n"
+		  "size        in bytes, block_size: of one block\n"
+		  "state       ready, not-ready ...\n"
+		  "vendor, product, revision, serial, type: what it tells of itself\n"
+		  "wwid        its worldwide name, as in /by-id\n"
+		  "stats       counters\n"
+		  "\n"
+		  "	dd if=disk of=/dev/null bs=1M count=100 iflag=direct\n"
+		  "	losetup -f --show --direct-io=on disk\n",
+};
+
+/* --- by-id/ --- */
+
+static void show_link(struct object *o, GString *out)
+{
+	g_string_append(out, "../");
+	place_lun(o, out);
+}
+
+static const struct attr link_row = { "WWID", ATTR_LINK, .mode = 0777, .show = show_link };
+
+/* A name from outside that can be a file name, and none of ours. */
+static bool is_file_name(const char *name)
+{
+	return *name && *name != '.' && !strchr(name, '/') && strcmp(name, "README") &&
+	       strlen(name) <= 255;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static bool list_wwids(struct object *o, const struct attr *child, struct attr_sink *s)
+{
+	GHashTable *luns = DAEMON(o)->luns_by_wwid;
+	GList *names = g_list_sort(g_hash_table_get_keys(luns), compare_names);
+	bool is_more = true;
+
+	for (GList *l = names; l && is_more; l = l->next) {
+		struct lun *lun = g_hash_table_lookup(luns, l->data);
+
+		if (is_file_name(l->data))
+			is_more = s->add(s, l->data, child, &lun->obj);
+	}
+	g_list_free(names);
+	return is_more;
+}
+
+static struct object *find_wwid(struct object *o, const char *name)
+{
+	struct lun *lun = g_hash_table_lookup(DAEMON(o)->luns_by_wwid, name);
+
+	return lun && is_file_name(name) ? &lun->obj : NULL;
+}
+
+static const struct attr by_id_attrs[] = { ATTR_README_ROW, { 0 } };
+
+const struct attr_dir tree_by_id_dir = {
+	.name = "by-id",
+	.attrs = by_id_attrs,
+	.list = list_wwids,
+	.find = find_wwid,
+	.child = &link_row,
+	.readme = "A link to the directory of each LUN, by its worldwide name.\n"
+		  "\n"
+		  "	ls -l\n",
+};
