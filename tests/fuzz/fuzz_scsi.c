@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* libFuzzer target: the same bytes into every decoder of src/scsi. The bytes lie in a block of
+ * their own, so the address sanitizer sees a read past them; what comes out is checked for what
+ * the headers promise.
+ *
+ *	clang -g -O1 -std=gnu17 -fsanitize=fuzzer,address,undefined -Isrc \
+ *		tests/fuzz/fuzz_scsi.c src/scsi/[a-z]*.c -o fuzz_scsi && ./fuzz_scsi CORPUS
+ */
+#include "scsi/cdb.h"
+#include "scsi/inquiry.h"
+#include "scsi/sense.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MUST(fact)               \
+	do {                     \
+		if (!(fact))     \
+			abort(); \
+	} while (0)
+
+static bool is_printable_text(const char *s, size_t size)
+{
+	size_t len = strnlen(s, size);
+
+	for (size_t i = 0; i < len; i++)
+		if (s[i] < 0x20 || s[i] > 0x7e)
+			return false;
+	return len < size;
+}
+
+static void fuzz_sense(const uint8_t *data, size_t len)
+{
+	struct sense_verdict v;
+	struct sense s;
+	char buf[64];
+
+	sense_decode(data, len, &s);
+	MUST(s.is_valid || !(s.is_deferred || s.has_information || s.key || s.asc));
+	MUST(s.key <= 0xf);
+	v = sense_judge(SCSI_CHECK_CONDITION, &s);
+	MUST((v.class == SENSE_OK) == (v.errno_value == 0));
+	MUST(v.class != SENSE_OK || (s.is_valid && !s.is_deferred));
+	for (size_t size = 1; size <= sizeof(buf); size += 21)
+		MUST(is_printable_text(sense_format(SCSI_CHECK_CONDITION, &s, buf, size),
+				       size));
+}
+
+static void fuzz_inquiry(const uint8_t *data, size_t len)
+{
+	struct inquiry i;
+
+	if (inquiry_decode(data, len, &i) < 0)
+		return;
+	MUST(is_printable_text(i.vendor, sizeof(i.vendor)));
+	MUST(is_printable_text(i.product, sizeof(i.product)));
+	MUST(is_printable_text(i.revision, sizeof(i.revision)));
+	MUST(inquiry_type_name(i.type));
+}
+
+static void fuzz_pages(const uint8_t *data, size_t len)
+{
+	struct block_limits limits;
+	char buf[64];
+
+	inquiry_has_page(data, len, 0xb0);
+	inquiry_block_limits(data, len, &limits);
+	for (size_t size = 2; size <= sizeof(buf); size += 31) {
+		if (inquiry_serial(data, len, buf, size) == 0)
+			MUST(is_printable_text(buf, size));
+		if (inquiry_wwid(data, len, buf, size) < 0)
+			continue;
+		MUST(is_printable_text(buf, size));
+		MUST(*buf && !strpbrk(buf, "/ ") && strcmp(buf, ".") && strcmp(buf, ".."));
+	}
+}
+
+static void check_capacity(const struct capacity *c)
+{
+	MUST(c->blocks > 0 && c->block_bytes > 0 && c->block_bytes <= 65536);
+	MUST(c->blocks <= INT64_MAX / c->block_bytes);
+}
+
+static void fuzz_capacity(const uint8_t *data, size_t len)
+{
+	struct capacity c;
+
+	if (capacity_decode_10(data, len, &c) == 0)
+		check_capacity(&c);
+	if (capacity_decode_16(data, len, &c) == 0)
+		check_capacity(&c);
+}
+
+static void fuzz_luns(const uint8_t *data, size_t len)
+{
+	size_t count = luns_count(data, len);
+	uint32_t needed, number, again;
+	uint8_t lun[8];
+
+	if (luns_needed(data, len, &needed) == 0)
+		MUST(count <= (needed - 8) / 8 && 8 + count * 8 <= len);
+	for (size_t i = 0; i < count; i++) {
+		luns_get(data, i, lun);
+		if (lun_decode(lun, &number) < 0)
+			continue;
+		lun_encode(number, lun);
+		MUST(lun_decode(lun, &again) == 0 && again == number);
+	}
+}
+
+static void fuzz_mode(const uint8_t *data, size_t len)
+{
+	struct mode_caching m;
+
+	if (mode_decode_6(data, len, &m) == 0)
+		MUST(m.has_page || !(m.write_cache || m.read_cache_disabled));
+	if (mode_decode_10(data, len, &m) == 0)
+		MUST(m.has_page || !(m.write_cache || m.read_cache_disabled));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	fuzz_sense(data, len);
+	fuzz_inquiry(data, len);
+	fuzz_pages(data, len);
+	fuzz_capacity(data, len);
+	fuzz_luns(data, len);
+	fuzz_mode(data, len);
+	if (len >= 2)
+		MUST(cdb_name(data));
+	return 0;
+}
