@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Control files: grammar, replies, errors told three times, scripts, time limits and Ctrl-C."""
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from mounted import Mounted
+from realtargets import Tgtd, free_port
+from runner import SLOWNESS, refuses, test, wait_for
+
+HERE = "iqn.2026-11.test:somewhere"
+
+
+def silent_listener(t):
+    """A port that takes connections and never says a word."""
+    s = socket.socket()
+    s.bind(("127.0.0.1", 0))
+    s.listen(64)
+    t.defer(s.close)
+    return f"127.0.0.1:{s.getsockname()[1]}"
+
+
+def with_silent_target(t):
+    """A tree with a target that will never answer a login."""
+    fs = Mounted(t)
+    fs.ctl("discovery", f"add-target {HERE} portal={silent_listener(t)}")
+    return fs
+
+
+WRITER = """
+import os, signal, sys
+class Interrupted(Exception): pass
+def handler(*_): raise Interrupted
+signal.signal(signal.SIGINT, handler)
+fd = os.open(sys.argv[1], os.O_RDWR)
+print("ready", flush=True)
+try:
+    os.write(fd, sys.argv[2].encode())
+    print("written")
+except Interrupted:
+    print("EINTR")
+except OSError as e:
+    print(e.errno)
+"""
+
+
+def writer(path, text):
+    p = subprocess.Popen([sys.executable, "-B", "-c", WRITER, path, text + "\n"], stdout=subprocess.PIPE, text=True)
+    assert p.stdout.readline() == "ready\n"
+    return p
+
+
+@test
+def reading_a_ctl_prints_its_verbs(t):
+    fs = Mounted(t)
+    assert all(x in fs.read("ctl") for x in ("refresh", "login", "shutdown"))
+    text = fs.read("discovery", "ctl")
+    assert all(x in text for x in ("add-portal", "remove-portal", "refresh", "add-target", "remove-target")), text
+    fs.ctl("discovery", f"add-target {HERE} portal=127.0.0.1")
+    text = fs.read("targets", HERE, "ctl")
+    assert all(x in text for x in ("login", "logout", "portal", "header_digest", "secret")), text
+
+
+@test
+def every_directory_has_a_readme(t):
+    target = Tgtd(t)
+    iqn, _, _ = target.one_disk()
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    for top, _, names in os.walk(fs.point):
+        assert "README" in names, top
+        assert open(os.path.join(top, "README")).read().strip(), top
+
+
+@test
+def shell_sees_the_errno(t):
+    fs = Mounted(t)
+    done = t.sh(f"echo nonsense > {fs.point}/ctl", ok=False)
+    assert done.returncode and os.strerror(errno.EINVAL) in done.stdout, done.stdout
+    assert "nonsense" in fs.read("error")
+
+
+@test
+def reply_on_the_same_descriptor(t):
+    target = Tgtd(t)
+    iqn, _, _ = target.one_disk()
+    fs = Mounted(t)
+    done = t.sh(f"exec 3<>{fs.point}/discovery/ctl; echo 'add-portal {target.portal}' >&3 && cat <&3")
+    assert done.stdout.startswith("ok"), done.stdout
+    assert len(done.stdout.splitlines()) == 1, done.stdout
+    done = t.sh(f"exec 3<>{fs.point}/targets/{iqn}/ctl; echo 'login header_digest=maybe' >&3; cat <&3", ok=False)
+    line = done.stdout.splitlines()[-1]
+    assert line.startswith("error code=ISDSC_") and "errno=EINVAL" in line, line
+    assert "number=0x" in line and "where=" in line and 'text="' in line, line
+    # Command after command on one descriptor; each reply is that of the last one.
+    done = t.sh(f"exec 3<>{fs.point}/targets/{iqn}/ctl; echo login >&3 && cat <&3; echo logout >&3 && cat <&3")
+    assert [x.split()[0] for x in done.stdout.splitlines()] == ["ok", "ok"], done.stdout
+
+
+@test
+def wrong_grammar_is_refused(t):
+    fs = Mounted(t)
+    fs.ctl("discovery", f"add-target {HERE} portal=127.0.0.1:1")
+    for where, text in (
+            ("", "nonsense"), ("", "login"), ("", "shutdown now"),
+            ("discovery", "add-portal"), ("discovery", "add-portal a b"), ("discovery", "add-portal 127.0.0.1 colour=red"),
+            ("discovery", "add-portal 127.0.0.1:99999"), ("discovery", "add-portal [::1"),
+            (f"targets/{HERE}", "login portal"), (f"targets/{HERE}", "login colour=red"),
+            (f"targets/{HERE}", "login header_digest=perhaps"), (f"targets/{HERE}", "login timeout=soon"),
+            (f"targets/{HERE}", "login initial_r2t=yes initial_r2t=no"), (f"targets/{HERE}", "login first_burst_length=1"),
+            (f"targets/{HERE}", 'login user="open'), (f"targets/{HERE}", "LOGOUT everything")):
+        e = refuses(errno.EINVAL, fs.ctl, where, text)
+        assert e.reply.startswith("error ") and "errno=EINVAL" in e.reply, (text, e.reply)
+    assert fs.ls("targets") == [HERE]
+
+
+@test
+def message_names_what_is_allowed(t):
+    fs = Mounted(t)
+    assert "add-portal" in refuses(errno.EINVAL, fs.ctl, "discovery", "add-portl 127.0.0.1").reply
+    fs.ctl("discovery", f"add-target {HERE} portal=127.0.0.1:1")
+    assert "header_digest" in refuses(errno.EINVAL, fs.ctl, f"targets/{HERE}", "login header_digst=yes").reply
+
+
+@test
+def script_of_several_lines(t):
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk()
+    fs = Mounted(t)
+    with open(t.path("script"), "w") as f:
+        f.write(f"# find it\n\n   \nadd-portal {target.portal}\nadd-target {HERE} portal=127.0.0.1:1  # never there\n")
+    t.sh(f"cat {t.path('script')} > {fs.point}/discovery/ctl")
+    assert fs.ls("targets") == sorted([iqn, HERE])
+    # The write returns when all is done: no waiting in between.
+    t.sh(f"cd {fs.point}/targets/{iqn} && echo login > ctl && dd if=lun{number}/disk of=/dev/null bs=64k status=none && "
+         "echo logout > ctl")
+
+
+@test
+def script_stops_at_the_first_error(t):
+    fs = Mounted(t)
+    names = [f"iqn.2026-11.test:line{n}" for n in range(4)]
+    text = (f"add-target {names[0]} portal=127.0.0.1\nadd-target {names[1]} portal=127.0.0.1\n"
+            f"nonsense\nadd-target {names[3]} portal=127.0.0.1")
+    e = refuses(errno.EINVAL, fs.ctl, "discovery", text)
+    assert fs.ls("targets") == names[:2]
+    assert "nonsense" in e.reply
+
+
+@test
+def long_script(t):
+    """More than a page, in one write."""
+    fs = Mounted(t)
+    names = sorted(f"iqn.2026-11.test:number-{n:04d}" for n in range(400))
+    with open(t.path("script"), "w") as f:
+        for name in names:
+            f.write(f"add-target {name} portal=127.0.0.1:3260\n")
+    t.sh(f"cat {t.path('script')} > {fs.point}/discovery/ctl")
+    assert fs.ls("targets") == names
+
+
+@test
+def quoted_and_escaped_values(t):
+    target = Tgtd(t)
+    iqn, _, _ = target.one_disk()
+    target.add_account("two words", "secret with blanks")
+    fs = Mounted(t)
+    fs.discover(target.portal)
+    fs.login(iqn, r'auth=chap user="two words" secret="secret\x20with blanks"')
+
+
+@test
+def failures_are_listed_newest_first(t):
+    fs = Mounted(t)
+    for word in ("nonsense", "rubbish", "drivel"):
+        refuses(errno.EINVAL, fs.ctl, "", word)
+    text = fs.read("error")
+    assert 0 <= text.find("drivel") < text.find("rubbish") < text.find("nonsense"), text
+    for _ in range(100):
+        refuses(errno.EINVAL, fs.ctl, "", "twaddle")
+    assert "twaddle" in fs.read("error") and "drivel" not in fs.read("error"), "the list has a limit"
+
+
+@test
+def secrets_are_blanked(t):
+    fs = with_silent_target(t)
+    secret = "never-tell-this-one"
+    refuses(errno.ETIMEDOUT, fs.ctl, f"targets/{HERE}", f"login auth=chap user=tom secret={secret} timeout=0.3")
+    refuses(errno.EINVAL, fs.ctl, f"targets/{HERE}", f"login secret={secret} nonsense=1")
+    refuses(errno.EINVAL, fs.ctl, f"targets/{HERE}", f"lgin secret={secret}")
+    everything = "".join(open(os.path.join(top, name), errors="replace").read()
+                         for top, _, names in os.walk(fs.point) for name in names)
+    assert secret not in everything and secret not in open(fs.log).read()
+
+
+@test
+def ctrl_c_cancels_a_login_that_hangs(t):
+    fs = with_silent_target(t)
+    p = writer(fs.path("targets", HERE, "ctl"), "login")
+    time.sleep(0.5)
+    assert p.poll() is None, "it ended by itself"
+    # Meanwhile the rest answers.
+    started = time.monotonic()
+    fs.ls("targets")
+    fs.json("targets", HERE)
+    fs.read("version")
+    assert time.monotonic() - started < 2 * SLOWNESS, "the tree is slow while a login hangs"
+    started = time.monotonic()
+    p.send_signal(signal.SIGINT)
+    told = p.communicate(timeout=60)[0].strip()
+    took = time.monotonic() - started
+    assert told == "EINTR", told
+    assert took < 2 * SLOWNESS, f"cancelled after {took:.1f} s"
+    assert fs.sids(HERE) == []
+    # And it can be tried again.
+    refuses(errno.ETIMEDOUT, fs.ctl, f"targets/{HERE}", "login timeout=0.3")
+
+
+@test
+def killing_the_writer_ends_its_command(t):
+    fs = with_silent_target(t)
+    p = writer(fs.path("targets", HERE, "ctl"), "login")
+    time.sleep(0.3)
+    p.kill()
+    p.wait(30)
+    wait_for(lambda: fs.read("targets", HERE, "state").lower().startswith("discovered"), "the login is given up", 10)
+
+
+@test
+def timeout_is_kept(t):
+    fs = with_silent_target(t)
+    started = time.monotonic()
+    e = refuses(errno.ETIMEDOUT, fs.ctl, f"targets/{HERE}", "login timeout=1")
+    took = time.monotonic() - started
+    assert 0.9 < took < 4 * SLOWNESS, f"{took:.1f} s"
+    assert "errno=ETIMEDOUT" in e.reply, e.reply
+
+
+@test
+def login_timeout_is_kept(t):
+    fs = with_silent_target(t)
+    started = time.monotonic()
+    refuses(errno.ETIMEDOUT, fs.ctl, f"targets/{HERE}", "login login_timeout=1")
+    assert time.monotonic() - started < 10 * SLOWNESS
+
+
+@test
+def nowait_returns_at_once(t):
+    fs = with_silent_target(t)
+    started = time.monotonic()
+    fs.ctl(f"targets/{HERE}", "login nowait=yes timeout=2")
+    assert time.monotonic() - started < 1 * SLOWNESS
+    wait_for(lambda: "login" in fs.read("targets", HERE, "error"), "the failure is told in error", 20)
+
+
+@test
+def nowait_login_succeeds_later(t):
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk()
+    fs = Mounted(t)
+    fs.discover(target.portal)
+    fs.ctl(f"targets/{iqn}", "login nowait=yes")
+    wait_for(lambda: os.path.exists(fs.disk(iqn, number)), "the LUN appears")
+
+
+@test
+def two_logins_at_once_are_one(t):
+    fs = with_silent_target(t)
+    p = writer(fs.path("targets", HERE, "ctl"), "login timeout=5")
+    time.sleep(0.3)
+    try:
+        fs.ctl(f"targets/{HERE}", "login timeout=1")
+    except OSError as e:
+        assert e.errno in (errno.EBUSY, errno.EEXIST, errno.EALREADY, errno.ETIMEDOUT), e
+    else:
+        raise AssertionError("a login with a target that does not answer worked")
+    p.send_signal(signal.SIGINT)
+    p.communicate(timeout=60)
+
+
+@test
+def daemon_ends_while_a_login_hangs(t):
+    fs = with_silent_target(t)
+    p = writer(fs.path("targets", HERE, "ctl"), "login")
+    time.sleep(0.3)
+    started = time.monotonic()
+    fs.stop()
+    assert time.monotonic() - started < 20 * SLOWNESS
+    assert p.communicate(timeout=60)[0].strip() != "written"
+
+
+@test
+def refused_connection_is_told_three_times(t):
+    fs = Mounted(t)
+    port = free_port()
+    fs.ctl("discovery", f"add-target {HERE} portal=127.0.0.1:{port}")
+    e = refuses(errno.ECONNREFUSED, fs.ctl, f"targets/{HERE}", "login")
+    assert "errno=ECONNREFUSED" in e.reply and HERE in e.reply, e.reply
+    assert str(port) in fs.read("targets", HERE, "error")
+
+
+@test
+def nothing_but_values_can_be_changed(t):
+    fs = Mounted(t)
+    fs.ctl("discovery", f"add-target {HERE} portal=127.0.0.1:1")
+    for function, *arguments in (
+            (os.mkdir, fs.path("new")), (os.unlink, fs.path("ctl")), (os.rmdir, fs.path("targets")),
+            (os.rename, fs.path("ctl"), fs.path("ctl2")), (os.symlink, "x", fs.path("link")),
+            (os.mkdir, fs.path("targets", "iqn.2026-11.test:new")), (open, fs.path("new"), "w"),
+            (os.link, fs.path("ctl"), fs.path("hard"))):
+        try:
+            function(*arguments)
+        except OSError as e:
+            assert e.errno in (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EROFS, errno.EOPNOTSUPP), e
+        else:
+            raise AssertionError(f"{function.__name__}{arguments} worked")
+    try:
+        with open(fs.path("version"), "w") as f:
+            f.write("2")
+        raise AssertionError("version was written")
+    except OSError as e:
+        assert e.errno in (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EROFS), e
+
+
+@test
+def values_take_what_they_print(t):
+    fs = Mounted(t)
+    for parts in (("initiator", "name"), ("initiator", "alias")):
+        text = open(fs.path(*parts)).read()
+        with open(fs.path(*parts), "w") as f:
+            f.write(text)
+        assert open(fs.path(*parts)).read() == text, parts
+    for bad in ("no-such-format", "iqn.2026-11.test:" + "x" * 300, "iqn.2026-11.test:has blank"):
+        refuses(errno.EINVAL, write_value, fs.path("initiator", "name"), bad)
+
+
+def write_value(path, text):
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+@test
+def gone_directories_do_not_come_back_to_life(t):
+    """A file held open over the end of its object answers with an error, and the daemon lives."""
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk()
+    fs = Mounted(t)
+    sid = fs.log_in(target.portal, iqn)
+    status = open(fs.path("sessions", sid, "status.json"))
+    here = os.open(fs.path("sessions", sid), os.O_PATH)
+    ctl = os.open(fs.path("targets", iqn, f"lun{number}", "ctl"), os.O_RDWR)
+    fs.logout(iqn)
+    for function in (lambda: os.write(ctl, b"rescan\n"), lambda: os.open("state", os.O_RDONLY, dir_fd=here)):
+        try:
+            function()
+        except OSError as e:
+            assert e.errno in (errno.ENODEV, errno.ESTALE, errno.ENOENT), e
+        else:
+            raise AssertionError("worked on something that is gone")
+    try:
+        status.read()
+    except OSError:
+        pass
+    os.close(here), os.close(ctl), status.close()
+    assert fs.is_alive()
+    assert fs.login(iqn) != sid

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From start to end: command line, foreground and background, pid file, state directory, who may look, how it ends."""
+import errno
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+
+from mounted import Mounted, cpu_seconds, is_mounted, program, read_text, run_program, sanitizer_environ, unmount
+from realtargets import Istgt, Tgtd
+from runner import Skip, need_program, need_root, refuses, test, wait_for
+
+
+def words(t, name="iscsi"):
+    """Command line words that keep a daemon within the test's directory; (words, mount point)."""
+    point, config = t.path(name), t.path(f"{name}.conf")
+    os.mkdir(point)
+    with open(config, "w"):
+        pass
+    return ["-c", config, "-s", t.path(f"{name}.state")], point
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def in_background(t, *more, name="iscsi"):
+    """Start as a user does, without -f; (pid, mount point)."""
+    some, point = words(t, name)
+    pidfile = t.path(f"{name}.pid")
+    done = run_program(t, *some, "-p", pidfile, *more, point, name=name)
+    assert done.returncode == 0, f"exit status {done.returncode}: {done.stdout}"
+    # The parent has ended: everything is usable now, not soon.
+    assert is_mounted(point) and os.path.exists(os.path.join(point, "ctl"))
+    pid = int(read_text(pidfile))
+
+    def end():
+        if is_running(pid):
+            os.kill(pid, signal.SIGTERM)
+            wait_for(lambda: not is_running(pid), "the daemon ends")
+    t.defer(end)
+    return pid, point
+
+
+@test
+def foreground(t):
+    fs = Mounted(t)
+    for name in ("README", "ctl", "error", "status.json", "version", "discovery", "targets", "initiator"):
+        assert os.path.exists(fs.path(name)), name
+    assert fs.read("version")
+    fs.stop()
+
+
+@test
+def background_with_pid_file(t):
+    pid, point = in_background(t)
+    assert is_running(pid) and os.getpgid(pid) != os.getpgid(0), "it stays in the caller's process group"
+    assert os.path.samefile(f"/proc/{pid}/fd/0", "/dev/null")
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not is_running(pid), "the daemon ends")
+    assert not is_mounted(point)
+    assert not os.path.exists(t.path("iscsi.pid")), "the pid file stays"
+
+
+@test
+def background_ends_with_umount(t):
+    pid, point = in_background(t)
+    unmount(point)
+    wait_for(lambda: not is_running(pid), "the daemon ends")
+    assert not os.path.exists(t.path("iscsi.pid"))
+
+
+@test
+def background_keeps_nothing_of_the_caller(t):
+    """A script that starts it and reads its output to the end must not wait for the daemon."""
+    some, point = words(t)
+    done = subprocess.run([program(), *some, "-p", t.path("iscsi.pid"), point], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+                          env=sanitizer_environ(t, "iscsi"))
+    assert done.returncode == 0, done.stdout
+    assert is_mounted(point)
+    unmount(point)
+    wait_for(lambda: not os.path.exists(t.path("iscsi.pid")), "the daemon ends")
+
+
+def refused(t, what, *command):
+    """Does not start; exit status and a text that names @what."""
+    for more in ((), ("-f",)):
+        done = run_program(t, *more, *command)
+        assert done.returncode not in (0, None) and done.returncode > 0, f"exit status {done.returncode}: {done.stdout}"
+        assert what in done.stdout, f"{what!r} is not in: {done.stdout}"
+        assert "Sanitizer" not in done.stdout, done.stdout
+    return done.stdout
+
+
+@test
+def no_mount_point_given(t):
+    some, _ = words(t)
+    refused(t, "sage", *some)
+
+
+@test
+def mount_point_is_missing(t):
+    some, point = words(t)
+    os.rmdir(point)
+    text = refused(t, point, *some, point)
+    assert os.strerror(errno.ENOENT) in text, text
+
+
+@test
+def mount_point_is_no_directory(t):
+    some, point = words(t)
+    os.rmdir(point)
+    with open(point, "w"):
+        pass
+    text = refused(t, point, *some, point)
+    assert os.strerror(errno.ENOTDIR) in text or "not a directory" in text, text
+
+
+@test
+def unknown_option(t):
+    some, point = words(t)
+    refused(t, "option", *some, "--nonsense", point)
+    refused(t, "-x", *some, "-x", point)
+    refused(t, "nonsense", *some, "-o", "nonsense", point)
+    assert not is_mounted(point)
+
+
+@test
+def bad_configuration_names_file_and_line(t):
+    some, point = words(t)
+    config = t.path("iscsi.conf")
+    for line, text in enumerate(("no_such_option = 1;", "io_depth = 999999999;", "log_level = \"loud\";", "= ;"), 1):
+        with open(config, "w") as f:
+            f.write("# a comment\n" * line + text + "\n")
+        refused(t, f"{config}:{line + 1}", *some, point)
+    os.unlink(config)
+    refused(t, config, *some, point)
+    assert not is_mounted(point)
+
+
+@test
+def state_directory_in_use_names_the_daemon(t):
+    fs = Mounted(t)
+    other = t.path("other")
+    os.mkdir(other)
+    text = refused(t, str(fs.pid), "-c", fs.config, "-s", fs.state, other)
+    assert fs.state in text, text
+    assert not is_mounted(other) and fs.is_alive()
+
+
+@test
+def second_mount_on_the_same_place_is_refused(t):
+    fs = Mounted(t)
+    refused(t, fs.point, "-c", fs.config, "-s", t.path("another.state"), fs.point)
+    assert fs.is_alive() and fs.read("version"), "the first one must not suffer"
+
+
+@test
+def two_daemons_side_by_side(t):
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk()
+    one, two = Mounted(t, name="one"), Mounted(t, name="two")
+    for fs in (one, two):
+        fs.log_in(target.portal, iqn)
+    one.stop()
+    assert os.path.exists(two.disk(iqn, number))
+    assert len(target.sessions()) == 1
+
+
+def ends_cleanly(t, kind, end):
+    target = kind(t)
+    iqn, _, _ = target.one_disk()
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    assert target.connections() == 1
+    end(fs)
+    fs.wait()
+    wait_for(lambda: target.connections() == 0, "the target has no connection")
+    if kind is Tgtd:
+        assert target.sessions() == []
+    else:
+        # istgt writes down who logs out; a connection that merely drops leaves no such line.
+        wait_for(lambda: "Logout from" in read_text(target.log).split("Login from", 1)[1], "a logout in istgt's log", 5)
+    left = os.listdir(fs.point)
+    assert left == [], left
+
+
+@test(on=(Tgtd, Istgt))
+def sigterm_logs_out(t, kind):
+    ends_cleanly(t, kind, lambda fs: fs.process.send_signal(signal.SIGTERM))
+
+
+@test(on=(Tgtd, Istgt))
+def umount_logs_out(t, kind):
+    ends_cleanly(t, kind, lambda fs: unmount(fs.point))
+
+
+@test
+def sigint_logs_out(t):
+    ends_cleanly(t, Tgtd, lambda fs: fs.process.send_signal(signal.SIGINT))
+
+
+@test
+def shutdown_verb_logs_out(t):
+    def end(fs):
+        try:
+            fs.ctl("", "shutdown")
+        except OSError as e:  # the tree may be gone before the answer is read
+            assert e.errno in (errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV), e
+    ends_cleanly(t, Tgtd, end)
+
+
+@test
+def starts_again_after_kill(t):
+    """A daemon that was killed leaves a dead mount and a state directory: the next start works once it is unmounted."""
+    fs = Mounted(t)
+    fs.process.kill()
+    fs.process.wait(30)
+    t.sh(f"umount -l {fs.point} 2>/dev/null || fusermount3 -u -z {fs.point}")
+    again = Mounted(t, name="again", point=fs.point, state=fs.state)
+    assert again.read("version")
+    again.stop()
+
+
+def nobody():
+    try:
+        return pwd.getpwnam("nobody")
+    except KeyError:
+        raise Skip("no user nobody")
+
+
+def as_nobody(t, command):
+    return t.sh(f"runuser -u nobody -- timeout 60 {command}", ok=False)
+
+
+@test
+def allow_other(t):
+    need_root("to become another user")
+    need_program("runuser")
+    nobody()
+    mine = Mounted(t, name="mine")
+    assert as_nobody(t, f"cat {mine.point}/version").returncode, "without allow_other others must not get in"
+    all_ = Mounted(t, "-o", "allow_other", name="all")
+    done = as_nobody(t, f"cat {all_.point}/version")
+    assert done.returncode == 0, done.stdout
+    # Looking is not doing: control files stay their owner's.
+    done = as_nobody(t, f"bash -c 'echo refresh > {all_.point}/discovery/ctl'")
+    assert done.returncode and os.strerror(errno.EACCES) in done.stdout, done.stdout
+
+
+@test
+def mount_options_set_owner_and_mode(t):
+    fs = Mounted(t, "-o", "uid=65534,gid=65534,umask=077")
+    s = os.stat(fs.path("ctl"))
+    assert (s.st_uid, s.st_gid) == (65534, 65534), s
+    assert s.st_mode & 0o077 == 0, oct(s.st_mode)
+
+
+@test
+def mounted_read_only(t):
+    fs = Mounted(t, "-o", "ro")
+    refuses(errno.EROFS, fs.discover, "127.0.0.1")
+    assert fs.read("version")
+
+
+UNPRIVILEGED = r"""
+set -eu
+cd "$1"; iscsifs=$2 portal=$3 iqn=$4 lun=$5
+mkdir point
+"$iscsifs" -c empty.conf -s state -p pid point
+test "$(id -u)" != 0
+echo "add-portal $portal" > point/discovery/ctl
+echo login > "point/targets/$iqn/ctl"
+dd if=/dev/urandom of=data bs=64k count=16 status=none
+dd if=data of="point/targets/$iqn/lun$lun/disk" bs=64k conv=notrunc oflag=direct status=none
+cmp -n 1048576 data "point/targets/$iqn/lun$lun/disk"
+pid=$(cat pid)
+fusermount3 -u point
+for _ in $(seq 200); do kill -0 "$pid" 2>/dev/null || exit 0; sleep 0.05; done
+echo "the daemon is still there"; exit 1
+"""
+
+
+@test
+def unprivileged_mount_through_fusermount(t):
+    need_program("fusermount3", "timeout")
+    target = Tgtd(t)
+    iqn, number, backing = target.one_disk()
+    place = t.path("private")
+    os.mkdir(place)
+    binary = shutil.copy(program(), place)  # the build directory may be closed to others
+    open(os.path.join(place, "empty.conf"), "w").close()
+    script = os.path.join(place, "script")
+    with open(script, "w") as f:
+        f.write(UNPRIVILEGED)
+    run = f"bash {script} {place} {binary} {target.portal} {iqn} {number}"
+    if os.geteuid() == 0:
+        user = nobody()
+        need_program("runuser", "unshare")
+        os.chown(place, user.pw_uid, user.pw_gid)
+        if as_nobody(t, f"test -x {binary}").returncode:
+            raise Skip(f"{t.dir} is closed to nobody")
+        run = f"runuser -u nobody -- {run}"
+        if not os.stat("/dev/fuse").st_mode & 0o002:
+            # Closed here, open to all on an ordinary Debian: a device file of our own, in a mount namespace of our own.
+            dev = t.path("dev")
+            os.mkdir(dev)
+            run = (f"unshare -m --propagation private bash -ec 'mount -t tmpfs -o mode=755,dev none {dev}; "
+                   f"mknod -m 666 {dev}/fuse c 10 229; mount --bind {dev}/fuse /dev/fuse; exec {run}'")
+    t.sh(f"timeout 100 {run}", env=sanitizer_environ_at(t, place))
+    with open(os.path.join(place, "data"), "rb") as f, open(backing, "rb") as g:
+        assert f.read() == g.read(1 << 20)
+    assert target.sessions() == []
+
+
+def sanitizer_environ_at(t, place):
+    """The same with reports in a directory that the other user can write."""
+    environ = sanitizer_environ(t, "private")
+    for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+        environ[key] = environ[key].replace(t.path("private.san"), os.path.join(place, "private.san"))
+    return environ
+
+
+@test
+def idle_daemon_rests(t):
+    """Logged in and with nothing to do: next to no processor time, and few wake-ups."""
+    target = Tgtd(t)
+    iqn, _, _ = target.one_disk()
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+
+    def wakeups():
+        return sum(int(line.split()[1]) for line in read_text(f"/proc/{fs.pid}/status").splitlines()
+                   if "ctxt_switches" in line)
+    time.sleep(0.5)
+    seconds, turns = cpu_seconds(fs.pid), wakeups()
+    time.sleep(5)
+    seconds, turns = cpu_seconds(fs.pid) - seconds, wakeups() - turns
+    assert seconds <= 0.1, f"{seconds} s of processor time in 5 s"
+    assert turns <= 100, f"{turns} wake-ups in 5 s"
+
+
+@test
+def descriptors_do_not_leak_into_the_tree(t):
+    """Many opens and closes of every sort of file leave no descriptor behind in the daemon."""
+    fs = Mounted(t)
+    before = len(os.listdir(f"/proc/{fs.pid}/fd"))
+    for _ in range(100):
+        for top, _, names in os.walk(fs.point):
+            for name in names:
+                try:
+                    with open(os.path.join(top, name), "rb") as f:
+                        f.read()
+                except OSError:
+                    pass
+    assert len(os.listdir(f"/proc/{fs.pid}/fd")) <= before + 1
+
+
+@test
+def from_fstab(t):
+    """As mount(8) does for a line of type fuse.iscsifs."""
+    need_root("mount(8)")
+    helper = need_program("mount.fuse3")
+    point, bin_ = t.path("point"), t.path("bin")
+    os.mkdir(point)
+    os.mkdir(bin_)
+    os.symlink(program(), os.path.join(bin_, "iscsifs"))  # mount.fuse3 looks for it on PATH
+    open(t.path("c.conf"), "w").close()
+    environ = sanitizer_environ(t, "fstab")
+    environ["PATH"] = bin_ + ":" + environ["PATH"]
+    options = (f"allow_other,noexec,_netdev,x-systemd.automount,config={t.path('c.conf')},state_dir={t.path('state')},"
+               f"pidfile={t.path('pid')}")
+    t.sh(f"timeout 60 {helper} iscsifs {point} -t fuse.iscsifs -o {options}", env=environ)
+    assert is_mounted(point) and os.path.exists(os.path.join(point, "ctl"))
+    pid = int(read_text(t.path("pid")))
+    with open("/proc/self/mountinfo") as f:
+        line = next(x for x in f if x.split()[4] == point)
+    assert " fuse.iscsifs " in line and "allow_other" in line and "noexec" in line, line
+    unmount(point)
+    wait_for(lambda: not is_running(pid), "the daemon ends")

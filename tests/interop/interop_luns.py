@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Logical units: what the tree says of them against what the target was told to offer."""
+import errno
+import os
+import random
+import stat
+
+from runner import refuses, test, wait_for
+from mounted import Mounted
+from patterns import File, backing_read, backing_write, pattern, same
+from realtargets import Istgt, Tgtd
+
+BOTH = (Tgtd, Istgt)
+
+
+@test
+def attributes_are_what_the_target_was_told(t):
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk(size=20 << 20, vendor_id="ACME", product_id="RoadRunner", product_rev="0042",
+                                     scsi_sn="SN-0815-4711")
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    lun = fs.target(iqn, f"lun{number}")
+    assert fs.read(lun, "vendor").strip() == "ACME"
+    assert fs.read(lun, "product").strip() == "RoadRunner"
+    assert fs.read(lun, "revision").strip() == "0042"
+    assert fs.read(lun, "serial").strip() == "SN-0815-4711"
+    assert fs.read(lun, "size") == str(20 << 20)
+    assert fs.read(lun, "block_size") == "512"
+    assert fs.read(lun, "state") == "ready"
+    status = fs.json(lun)
+    assert "ACME" in str(status), status
+    s = os.stat(fs.disk(iqn, number))
+    assert stat.S_ISREG(s.st_mode) and s.st_size == 20 << 20
+    assert s.st_mode & 0o222, "writable"
+    assert s.st_blksize >= 512 and s.st_blksize & (s.st_blksize - 1) == 0
+
+
+@test(on=BOTH)
+def by_id_leads_to_the_lun(t, kind):
+    target = kind(t)
+    iqn, number, _ = target.one_disk()
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    wwid = fs.read("targets", iqn, f"lun{number}", "wwid")
+    assert wwid and os.path.samefile(fs.path("by-id", wwid), fs.path("targets", iqn, f"lun{number}"))
+    fs.logout(iqn)
+    assert fs.ls("by-id") == [] or wwid not in fs.ls("by-id")
+
+
+@test
+def attributes_of_istgt(t):
+    target = Istgt(t, targets=None)
+    iqn, number, _ = target.one_disk()
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    lun = fs.target(iqn, f"lun{number}")
+    assert fs.read(lun, "vendor").strip() == "FreeBSD"
+    assert fs.read(lun, "size") == str(16 << 20)
+    assert fs.read(lun, "serial").strip() == "10000001"
+
+
+def round_trip(fs, iqn, number, backing, size, block):
+    rng = random.Random(7)
+    shadow = bytearray(backing_read(backing, 0, size))
+    with File(fs.disk(iqn, number)) as f:
+        for n in range(40):
+            length = rng.choice((1, 511, 512, block, block + 1, 3 * block, 65536, 100001))
+            offset = rng.randrange(size - length)
+            data = pattern(length, n)
+            f.write(data, offset)
+            shadow[offset:offset + length] = data
+        f.sync()
+        same(backing_read(backing, 0, size), bytes(shadow), "the target's file")
+    with File(fs.disk(iqn, number), direct=True) as f:
+        same(f.read(size, 0), bytes(shadow), "a direct read of all")
+
+
+@test
+def blocks_of_4096_bytes_on_tgtd(t):
+    target = Tgtd(t)
+    iqn, number, backing = target.one_disk(size=4 << 20, block_bytes=4096)
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    assert fs.read("targets", iqn, f"lun{number}", "block_size") == "4096"
+    round_trip(fs, iqn, number, backing, 4 << 20, 4096)
+
+
+@test
+def blocks_of_4096_bytes_on_istgt(t):
+    target = Istgt(t)
+    iqn, number, backing = target.find("big")
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    assert fs.read("targets", iqn, f"lun{number}", "block_size") == "4096"
+    round_trip(fs, iqn, number, backing, target.size, 4096)
+
+
+def refuses_writes(fs, iqn, number, backing):
+    disk = fs.disk(iqn, number)
+    before = pattern(65536, 3)
+    backing_write(backing, 0, before)
+    assert stat.S_IMODE(os.stat(disk).st_mode) == 0o444, oct(os.stat(disk).st_mode)
+    # Root may open what the mode forbids; the file system then says EROFS itself. Others get EACCES or EROFS.
+    try:
+        os.close(os.open(disk, os.O_RDWR))
+        raise AssertionError("opened for writing")
+    except OSError as e:
+        assert e.errno in (errno.EROFS, errno.EACCES), e
+        assert os.geteuid() or e.errno == errno.EROFS, e
+    with File(disk, os.O_RDONLY) as f:
+        same(f.read(65536, 0), before, "a read of a read-only LUN")
+    same(backing_read(backing, 0, 65536), before, "the target's file")
+
+
+@test
+def read_only_lun_on_tgtd(t):
+    target = Tgtd(t)
+    iqn, number, backing = target.one_disk(readonly=1)
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    refuses_writes(fs, iqn, number, backing)
+
+
+@test
+def read_only_lun_on_istgt(t):
+    target = Istgt(t)
+    iqn, number, backing = target.find("fixed")
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    refuses_writes(fs, iqn, number, backing)
+
+
+@test
+def lun_that_is_not_ready(t):
+    target = Tgtd(t)
+    iqn, number, backing = target.one_disk(online=0)
+    target.add_lun(2, t.file("second", 1 << 20))
+    fs = Mounted(t)
+    sid = fs.log_in(target.portal, iqn)
+    assert os.stat(fs.disk(iqn, 2)).st_size == 1 << 20, "one bad LUN must not hide the others"
+    lun = fs.path("targets", iqn, f"lun{number}")
+    if os.path.exists(lun):
+        assert fs.read("targets", iqn, f"lun{number}", "state") != "ready"
+    target.admin_do("--op", "update", "--mode", "logicalunit", "--tid", 1, "--lun", number, "--params", "online=1")
+    fs.ctl(f"sessions/{sid}", "rescan")
+    assert os.stat(fs.disk(iqn, number)).st_size == 16 << 20
+
+
+@test
+def rescan_shows_luns_that_come_and_go(t):
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk()
+    fs = Mounted(t)
+    sid = fs.log_in(target.portal, iqn)
+    target.add_lun(7, t.file("seven", 3 << 20))
+    fs.ctl(f"sessions/{sid}", "rescan")
+    assert os.stat(fs.disk(iqn, 7)).st_size == 3 << 20
+    target.admin_do("--op", "delete", "--mode", "logicalunit", "--tid", 1, "--lun", 7)
+    fs.ctl(f"sessions/{sid}", "rescan")
+    wait_for(lambda: not os.path.exists(fs.disk(iqn, 7)), "LUN 7 leaves the tree")
+    assert os.path.exists(fs.disk(iqn, number))
+
+
+@test(limit=300)
+def three_hundred_luns(t):
+    """More than one REPORT LUNS of the usual size holds, and numbers beyond 255 (flat space addressing)."""
+    target = Tgtd(t)
+    iqn = target.add_target("many")
+    numbers = [*range(1, 291), 300, 511, 1000, 4095, 8191]
+    for n in numbers:
+        target.add_lun(n, t.file(f"lun{n}", (n % 7 + 1) << 12))
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    shown = {int(x[3:]) for x in fs.ls("targets", iqn) if x.startswith("lun") and x[3:].isdigit()}
+    assert set(numbers) <= shown, f"missing: {sorted(set(numbers) - shown)}"
+    assert shown <= set(numbers) | {0}, f"not from the target: {sorted(shown - set(numbers))}"
+    for n in numbers:
+        assert os.stat(fs.disk(iqn, n)).st_size == (n % 7 + 1) << 12, n
+    for n in (1, 255, 256, 257, 300, 1000, 8191):
+        if n not in numbers:
+            continue
+        data = pattern(4096, n)
+        with File(fs.disk(iqn, n), direct=True) as f:
+            f.write(data, 0)
+        same(backing_read(os.path.join(t.fast, f"lun{n}"), 0, 4096), data, f"LUN {n}")
+    fs.logout(iqn)
+    assert not any(x.startswith("lun") for x in fs.ls("targets", iqn))
+
+
+@test
+def verbs_of_a_lun(t):
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk()
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    lun = fs.target(iqn, f"lun{number}")
+    assert fs.ctl(lun, "read-capacity").startswith("ok")
+    assert fs.ctl(lun, "inquiry").startswith("ok")
+    assert fs.ctl(lun, "inquiry page=0x83").startswith("ok")
+    assert fs.ctl(lun, "report-luns").startswith("ok")
+    assert fs.ctl(lun, "rescan").startswith("ok")
+    refuses(errno.EINVAL, fs.ctl, lun, "inquiry page=0x1ff")

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The program under test: one daemon with its tree mounted, started by a test and ended with it."""
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+from runner import LIMIT, TOP, Skip, need_program, wait_for
+
+
+def program():
+    """The iscsifs to test: ISCSIFS, else the one at the top of a build directory."""
+    named = os.environ.get("ISCSIFS")
+    if named:
+        if not os.access(named, os.X_OK):
+            raise SystemExit(f"ISCSIFS={named}: no such program")
+        return os.path.abspath(named)
+    for place in (os.getcwd(), TOP, os.path.join(TOP, "build")):
+        path = os.path.join(place, "iscsifs")
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    raise SystemExit("no iscsifs here: build it first, or name it with ISCSIFS=")
+
+
+def usable():
+    """Skip unless this process can mount a FUSE file system."""
+    program()
+    if not os.path.exists("/dev/fuse"):
+        raise Skip("no /dev/fuse")
+    if os.geteuid():
+        need_program("fusermount3")
+        if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+            raise Skip("/dev/fuse is not open to this user")
+
+
+def is_mounted(point):
+    with open("/proc/self/mountinfo") as f:
+        return any(line.split()[4] == point for line in f)
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def read_text(path):
+    with open(path) as f:
+        return f.read()
+
+
+def read_all(fd):
+    """What a descriptor has to say up to its end."""
+    pieces = []
+    while True:
+        piece = os.read(fd, 65536)
+        if not piece:
+            return b"".join(pieces).decode(errors="replace")
+        pieces.append(piece)
+
+
+class Mounted:
+    """@words: more command line. @config: text of the configuration file. @wait=False: do not insist that it starts."""
+
+    def __init__(self, t, *words, config="", name="iscsi", state=None, wait=True, point=None):
+        self.t, self.name = t, name
+        self.program = program()
+        self.point = point or t.path(name)
+        if not point:
+            os.mkdir(self.point)
+        self.state = state or t.path(f"{name}.state")
+        self.log = t.path(f"{name}.log")
+        self.config = t.path(f"{name}.conf")
+        with open(self.config, "w") as f:
+            f.write(config)
+        self.environ = sanitizer_environ(t, name)
+        self.command = [self.program, "-f", "-c", self.config, "-s", self.state, *words, self.point]
+        self.process = t.start(self.command, self.log, env=self.environ)
+        self.pid = self.process.pid
+        t.defer(self._end)
+        if wait:
+            wait_for(lambda: self.process.poll() is not None or (is_mounted(self.point) and os.listdir(self.point)),
+                     "the tree is mounted")
+            assert self.process.poll() is None, f"iscsifs ended with status {self.process.returncode}"
+
+    def _end(self):
+        """At the end of the test: it must still be there, and end well."""
+        if self.process.poll() is None:
+            self.stop()
+        check_sanitizer(self.t, self.name)
+
+    def is_alive(self):
+        return self.process.poll() is None
+
+    def stop(self, how=signal.SIGTERM, status=0):
+        self.process.send_signal(how)
+        self.wait(status)
+
+    def wait(self, status=0):
+        got = self.process.wait(LIMIT / 2)
+        assert got == status, f"iscsifs ended with status {got}, not {status}"
+        assert not is_mounted(self.point), "iscsifs has ended and is still mounted"
+
+    def path(self, *parts):
+        return os.path.join(self.point, *map(str, parts))
+
+    def read(self, *parts):
+        """A file's text without the newline at its end."""
+        text = read_text(self.path(*parts))
+        return text[:-1] if text.endswith("\n") else text
+
+    def json(self, *parts):
+        return json.loads(self.read(*parts, "status.json"))
+
+    def ls(self, *parts):
+        """What a directory holds besides its README."""
+        return sorted(x for x in os.listdir(self.path(*parts)) if x != "README")
+
+    def ctl(self, where, text):
+        """Write to the control file of directory @where; its reply. A refusal is an OSError with .reply."""
+        fd = os.open(self.path(where, "ctl"), os.O_RDWR)
+        try:
+            os.write(fd, text.encode() + b"\n")
+            return read_all(fd)
+        except OSError as e:
+            e.reply = read_all(fd)
+            raise
+        finally:
+            os.close(fd)
+
+    def discover(self, portal, keys=""):
+        return self.ctl("discovery", f"add-portal {portal} {keys}")
+
+    def target(self, iqn, *parts):
+        return os.path.join("targets", iqn, *map(str, parts))
+
+    def login(self, iqn, keys=""):
+        """Log in; the session's number."""
+        before = set(self.sids(iqn))
+        reply = self.ctl(self.target(iqn), f"login {keys}")
+        assert reply.startswith("ok"), reply
+        new = set(self.sids(iqn)) - before
+        assert len(new) == 1, f"one more session expected, got {new}: {reply}"
+        return new.pop()
+
+    def logout(self, iqn, keys=""):
+        return self.ctl(self.target(iqn), f"logout {keys}")
+
+    def sids(self, iqn):
+        try:
+            return [x for x in self.ls("targets", iqn, "sessions") if x.isdigit()]
+        except FileNotFoundError:
+            return []
+
+    def disk(self, iqn, number):
+        return self.path("targets", iqn, f"lun{number}", "disk")
+
+    def log_in(self, portal, iqn, keys=""):
+        """Discover and log in."""
+        self.discover(portal)
+        return self.login(iqn, keys)
+
+    def params(self, iqn, sid):
+        """{key: (requested, negotiated)}, session and connection together."""
+        found = {}
+        places = [self.path("targets", iqn, "sessions", sid, "params")]
+        places += glob.glob(glob.escape(self.path("targets", iqn, "sessions", sid)) + "/connections/*/params")
+        for place in places:
+            for line in read_text(place).splitlines():
+                key, requested, negotiated = line.split(None, 2)
+                found.setdefault(key, (requested, negotiated))
+        return found
+
+
+def sanitizer_environ(t, name):
+    """Reports of a sanitizer build go to files in the test's directory, also when the daemon has no terminal."""
+    log = t.path(f"{name}.san")
+    common = f"log_path={log}:log_exe_name=0"
+    return dict(os.environ, ASAN_OPTIONS=f"{common}:detect_leaks=1:abort_on_error=0:exitcode=99",
+                UBSAN_OPTIONS=f"{common}:print_stacktrace=1:halt_on_error=1:exitcode=99",
+                G_SLICE="always-malloc")
+
+
+def check_sanitizer(t, name):
+    for path in glob.glob(glob.escape(t.path(f"{name}.san")) + ".*"):
+        raise AssertionError(f"sanitizer report:\n{read_text(path)[:4000]}")
+
+
+def run_program(t, *words, limit=60, name="run"):
+    """Run iscsifs to its end (or to where its parent process ends); the CompletedProcess, texts in one."""
+    # A file and no pipe: a daemon that goes to the background might keep the pipe open.
+    with open(t.path(f"{name}.out"), "w+") as f:
+        done = subprocess.run([program(), *words], stdin=subprocess.DEVNULL, stdout=f, stderr=f, timeout=limit,
+                              env=sanitizer_environ(t, name))
+        f.seek(0)
+        done.stdout = f.read()
+    return done
+
+
+def unmount(point):
+    if os.geteuid() == 0:
+        subprocess.run(["umount", point], check=True, timeout=LIMIT)
+    else:
+        subprocess.run([shutil.which("fusermount3"), "-u", point], check=True, timeout=LIMIT)
