@@ -47,9 +47,9 @@ struct attr {
 	void (*show)(struct object *o, GString *out);
 	/* @value has no blanks around it. FALSE and @err: nothing has changed. */
 	gboolean (*store)(struct object *o, const char *value, GError **err);
-	bool (*is_shown)(const struct object *o);   /* NULL: always */
+	bool (*is_shown)(const struct object *o);  /* NULL: always */
 	struct object *(*object)(struct object *o); /* ATTR_DIR: whose directory; NULL: same */
-	const struct attr_dir *dir;		    /* ATTR_DIR */
+	const struct attr_dir *dir;		   /* ATTR_DIR */
 };
 
 /* Told of one entry after the other. */
@@ -60,11 +60,11 @@ struct attr_sink {
 };
 
 struct attr_dir {
-	const char *name; /* "targets/IQN": how the man page calls it */
+	const char *name;   /* "targets/IQN": how the man page calls it */
 	const char *readme;
 	const struct attr *attrs;
-	/* What comes and goes: children of one sort, under the row @child, whose name counts
-	 * for nothing. Returns what @s answered last. NULL: there are none. */
+	/* What comes and goes: children of one sort, under the row @child, whose name counts for
+	 * nothing. Returns what @s answered last. NULL: there are none. */
 	bool (*list)(struct object *o, const struct attr *child, struct attr_sink *s);
 	const struct attr *child;
 	/* The child of that name (borrowed) or NULL: where listing them all would be slow. */
@@ -74,30 +74,13 @@ struct attr_dir {
 };
 
 /* Rows that most directories have. */
-#define ATTR_README_ROW                             \
-	{                                           \
-		"README", ATTR_README, .mode = 0444 \
-	}
-#define ATTR_CTL_ROW                          \
-	{                                     \
-		"ctl", ATTR_CTL, .mode = 0644 \
-	}
-#define ATTR_ERROR_ROW                            \
-	{                                         \
-		"error", ATTR_ERROR, .mode = 0444 \
-	}
-#define ATTR_STATUS_ROW                                  \
-	{                                                \
-		"status.json", ATTR_STATUS, .mode = 0444 \
-	}
-#define ATTR_DIR_ROW(name_, dir_)                             \
-	{                                                     \
-		name_, ATTR_DIR, .mode = 0555, .dir = &(dir_) \
-	}
-#define ATTR_FILE(name_, json_, show_)                                        \
-	{                                                                     \
-		name_, ATTR_VALUE, .mode = 0444, .json = json_, .show = show_ \
-	}
+#define ATTR_README_ROW { "README", ATTR_README, .mode = 0444 }
+#define ATTR_CTL_ROW { "ctl", ATTR_CTL, .mode = 0644 }
+#define ATTR_ERROR_ROW { "error", ATTR_ERROR, .mode = 0444 }
+#define ATTR_STATUS_ROW { "status.json", ATTR_STATUS, .mode = 0444 }
+#define ATTR_DIR_ROW(name_, dir_) { name_, ATTR_DIR, .mode = 0555, .dir = &(dir_) }
+#define ATTR_FILE(name_, json_, show_) \
+	{ name_, ATTR_VALUE, .mode = 0444, .json = json_, .show = show_ }
 
 /* S_IFDIR, S_IFREG or S_IFLNK. */
 mode_t attr_format(const struct attr *row);

@@ -18,8 +18,8 @@ struct background {
 gboolean background_start(struct background *b, GError **err);
 /* The tree is usable: the parent exits 0; our standard files become /dev/null. */
 void background_ready(struct background *b);
-/* It will not be: "iscsifs: @reason" to the parent's stderr. Harmless after background_ready().
- */
+/* It will not be: "iscsifs: @reason" to the parent's stderr. Harmless after
+ * background_ready(). */
 void background_failed(struct background *b, const char *reason);
 
 /* Atomically, mode 0644. */

@@ -278,15 +278,15 @@ static void start_flush(struct blkio *b, struct lun *lun, const struct fuse_in_h
 
 /* Somebody pressed Ctrl-C: a request that has not been sent is taken back, another one runs to
  * its end. False when the request is none of ours: libfuse would queue an interrupt for a
- * request it does not know, answer EAGAIN, and get it again, for as long as the request lasts.
- */
+ * request it does not know, answer EAGAIN, and get it again, for as long as the
+ * request lasts. */
 static bool interrupt(struct blkio *b, const struct fuse_in_header *in)
 {
 	const struct fuse_interrupt_in *arg = (const void *)(in + 1);
 
 	if (in->len < sizeof(*in) + sizeof(*arg))
 		return false;
-	list_for_each (link, &b->active) {
+	list_for_each(link, &b->active) {
 		struct io *io = list_entry(link, struct io, link);
 
 		if (io->unique != arg->unique)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Command line and mount options; cmdline.h says which. Called by main.c before anything else.
- */
+/* Command line and mount options; cmdline.h says which. Called by main.c first of
+ * all. */
 #include "fuse/cmdline.h"
 
 #include <errno.h>
@@ -222,8 +222,7 @@ void cmdline_help(FILE *to)
 {
 	fputs(CMDLINE_USAGE
 	      "\n"
-	      "Shows iSCSI targets as a tree of files on MOUNTPOINT; its README says how to go "
-	      "on.\n"
+	      "Shows iSCSI targets as a tree of files on MOUNTPOINT; its README tells more.\n"
 	      "\n"
 	      "  -f            stay in the foreground, log to stderr\n"
 	      "  -d            the same, and log what is of use for debugging\n"
@@ -235,7 +234,6 @@ void cmdline_help(FILE *to)
 	      "  -h            print this\n"
 	      "  -V            print the version\n"
 	      "\n"
-	      "End it with umount or fusermount3 -u MOUNTPOINT. See iscsifs(8), "
-	      "iscsi-tree(7).\n",
+	      "End it with umount or fusermount3 -u MOUNTPOINT. See iscsi-tree(7).\n",
 	      to);
 }

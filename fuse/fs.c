@@ -25,12 +25,21 @@
 
 #define FS_BUDGET 64 /* requests a turn: so that the targets' sockets get theirs */
 
+/* O_DIRECT comes in two ways. Through the page cache's own, the kernel makes a short write (over
+ * the end of the disk) EIO, waits for each request deaf to signals, and lets one write() at a
+ * time in. So an O_DIRECT open is answered with FOPEN_DIRECT_IO, where there is none of that (but no shared
+ * mmap of that descriptor either). From this protocol version on (Linux 6.6) such a write
+ * drops the pages that it makes stale; before, other openers could read old data. */
+#define FS_DIRECT_OPEN_MINOR 39
+
 /* What libfuse said last, a line in pieces: kept for the message when it fails. Its log
  * function has no argument, so this is one a process. */
 static char fuse_said[256];
 
-__attribute__((format(printf, 2, 0))) static void on_fuse_log(enum fuse_log_level level,
-							      const char *fmt, va_list args)
+static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
+static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list args)
 {
 	size_t used = strlen(fuse_said);
 
@@ -121,8 +130,8 @@ static void on_ready(struct loop_call *c)
 	fs->ready(fs, fs->arg);
 }
 
-/* The answer to FUSE_INIT leaves when this has returned: whoever waits hears of it after that.
- */
+/* The answer to FUSE_INIT leaves when this has returned: whoever waits hears of it
+ * after that. */
 static void on_init(void *userdata, struct fuse_conn_info *conn)
 {
 	static const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
@@ -141,6 +150,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = fs->daemon->conf.io_depth;
 	conn->congestion_threshold = conn->max_background;
 	conn->time_gran = 1000;
+	fs->has_direct_open = conn->proto_major > 7 || conn->proto_minor >= FS_DIRECT_OPEN_MINOR;
 	fs->state = FS_READY;
 	loop_call_queue(fs->loop, &fs->ready_call);
 }
@@ -228,13 +238,13 @@ gboolean fs_mount(struct fs *fs, const char *mountpoint, GError **err)
 
 void fs_cancel_commands(struct fs *fs)
 {
-	list_for_each (link, &fs->handles)
+	list_for_each(link, &fs->handles)
 		handle_cancel(list_entry(link, struct handle, link));
 }
 
 bool fs_is_idle(const struct fs *fs)
 {
-	list_for_each (link, &fs->handles)
+	list_for_each(link, &fs->handles)
 		if (list_entry(link, struct handle, link)->script)
 			return false;
 	return blkio_is_idle(&fs->blkio);

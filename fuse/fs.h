@@ -48,6 +48,7 @@ struct fs {
 	struct node_table nodes;
 	struct list handles;	 /* open files */
 	struct timespec started; /* the time of every file */
+	bool has_direct_open;	 /* see FS_DIRECT_OPEN_MINOR */
 	/* Called from the loop, each at most once. */
 	void (*ready)(struct fs *fs, void *arg);
 	void (*ended)(struct fs *fs, void *arg); /* the kernel let go, not we */

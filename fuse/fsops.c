@@ -6,6 +6,7 @@
  * Entries are never cached, since what they name comes and goes and notifying the kernel from
  * this thread could dead-lock (architecture). Attributes of `disk` are, for a second. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -170,24 +171,43 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int wh
 
 /* --- files --- */
 
+/* libfuse 3.14 knows no FOPEN_PARALLEL_DIRECT_WRITES: the answer as the kernel wants it. */
+static int reply_open_direct(fuse_req_t req, const struct handle *h)
+{
+	struct fuse_open_out out = {
+		.fh = (uintptr_t)h,
+		.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES,
+	};
+
+	return fuse_reply_buf(req, (const char *)&out, sizeof(out));
+}
+
+static int reply_open(fuse_req_t req, const struct handle *h, struct fuse_file_info *fi)
+{
+	const struct attr *row = h->node->row;
+
+	if (row->type == ATTR_DISK && fi->flags & O_DIRECT && h->fs->has_direct_open)
+		return reply_open_direct(req, h);
+	fi->fh = (uintptr_t)h;
+	fi->direct_io = row->type != ATTR_DISK;
+	fi->nonseekable = row->type == ATTR_CTL;
+	return fuse_reply_open(req, fi);
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = live_node(req, ino);
-	struct fs *fs = fs_of(req);
 	struct handle *h;
 	int r;
 
 	if (!n)
 		return;
-	r = handle_open(fs, n, fi->flags, fuse_req_ctx(req)->pid, &h);
+	r = handle_open(fs_of(req), n, fi->flags, fuse_req_ctx(req)->pid, &h);
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;
 	}
-	fi->fh = (uintptr_t)h;
-	fi->direct_io = n->row->type != ATTR_DISK;
-	fi->nonseekable = n->row->type == ATTR_CTL;
-	if (fuse_reply_open(req, fi) < 0)
+	if (reply_open(req, h, fi) < 0)
 		handle_free(h); /* interrupted: no RELEASE will come */
 }
 

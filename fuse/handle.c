@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Open files; handle.h has the states. Called by fsops.c. A write to a control file is answered
  * from script_done(), which the loop calls; the kernel does not release a file while a write on
- * it is unanswered, so a handle outlives its script unless the daemon ends -- and that waits.
- */
+ * it is unanswered, so a handle outlives its script unless the daemon ends -- and that
+ * waits. */
 #include "fuse/handle.h"
 
 #include <assert.h>

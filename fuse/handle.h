@@ -31,8 +31,7 @@ struct handle {
 	/* texts */
 	GString *text;
 	size_t cursor;	 /* where the next read is, if @has_cursor */
-	bool has_cursor; /* a ctl, or a value that was written: the file offset does not count
-			  */
+	bool has_cursor; /* a ctl, or a written value: the file offset does not count */
 	struct script *script;
 	fuse_req_t req;
 	size_t req_bytes;

@@ -66,8 +66,8 @@ static gboolean check_not_mounted(const char *path, GError **err)
 		return TRUE;
 	error_set_errno(err, ISDSC_INVALID_PARAMETER, EBUSY,
 			"%s: %s is mounted there already; end it with `umount %s', or, if its "
-			"daemon is "
-			"dead, `umount -l %s' (fusermount3 -u, -uz if you are not root)",
+			"daemon is dead, `umount -l %s' (fusermount3 -u, -uz if you are not "
+			"root)",
 			path, strcmp(m.type, "fuse.iscsifs") ? m.type : "an iscsifs", path,
 			path);
 	return FALSE;
@@ -80,8 +80,7 @@ static gboolean check_fuse(GError **err)
 	if (access(device, F_OK) < 0) {
 		error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, ENODEV,
 				"%s is not there; load the module with `modprobe fuse' (in a "
-				"container: "
-				"pass the device in, --device %s)",
+				"container: pass the device in, --device %s)",
 				device, device);
 		return FALSE;
 	}

@@ -8,8 +8,7 @@
 #include <glib.h>
 
 /* @path (absolute) can be mounted on, and FUSE is there. The resolved path, g_free(); or NULL
- * and
- * @err, which says what to do. Blocks no longer than a local file system may. */
+ * and @err, which says what to do. Blocks no longer than a local file system may. */
 char *mountpoint_check(const char *path, GError **err);
 /* Raise the read-ahead of the mount at @path to @bytes: the kernel offers 128 KiB and takes
  * more only this way. As root only; otherwise, and when it fails, nothing happens. */

@@ -43,8 +43,8 @@ struct node_table {
 /* @root_row: its directory is walked to number all rows below. The root holds a reference of
  * @root until node_table_done(). */
 void node_table_init(struct node_table *t, const struct attr *root_row, struct object *root);
-/* The kernel is gone: frees every node, whatever it still had looked up. Nothing may be open.
- */
+/* The kernel is gone: frees every node, whatever it still had looked up. Nothing may be
+ * open. */
 void node_table_done(struct node_table *t);
 
 /* The node of a pair, made if need be; one lookup more. */

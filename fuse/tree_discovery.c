@@ -54,18 +54,18 @@ static const struct attr_dir portal_dir = {
 	.name = "discovery/portals/ADDR:PORT",
 	.attrs = portal_attrs,
 	.place = place_portal,
-	.readme = "A portal that is asked for its targets (SendTargets).\n"
-		  "\n"
-		  "state    how the last discovery went\n"
-		  "targets  how many targets it told of\n"
-		  "last_ok  when that was\n"
-		  "options  what was given with add-portal; used for logins too\n"
-		  "\n"
-		  "	echo refresh > ctl\n",
+	.readme =
+		"A portal that is asked for its targets (SendTargets).\n"
+		"\n"
+		"state    how the last discovery went\n"
+		"targets  how many targets it told of\n"
+		"last_ok  when that was\n"
+		"options  what was given with add-portal; used for logins too\n"
+		"\n"
+		"	echo refresh > ctl\n",
 };
 
-static const struct attr portal_row = { "ADDR:PORT", ATTR_DIR, .mode = 0555,
-					.dir = &portal_dir };
+static const struct attr portal_row = { "ADDR:PORT", ATTR_DIR, .mode = 0555, .dir = &portal_dir };
 
 static bool list_portals(struct object *o, const struct attr *child, struct attr_sink *s)
 {
@@ -85,9 +85,10 @@ static const struct attr_dir portals_dir = {
 	.attrs = portals_attrs,
 	.list = list_portals,
 	.child = &portal_row,
-	.readme = "A directory for each portal that is asked for its targets.\n"
-		  "\n"
-		  "	echo 'add-portal 10.0.0.5' > ../ctl\n",
+	.readme =
+		"A directory for each portal that is asked for its targets.\n"
+		"\n"
+		"	echo 'add-portal 10.0.0.5' > ../ctl\n",
 };
 
 /* --- static/IQN/ --- */
@@ -121,12 +122,13 @@ static const struct attr_dir static_dir = {
 	.name = "discovery/static/IQN",
 	.attrs = static_attrs,
 	.place = place_static,
-	.readme = "A target entered by hand.\n"
-		  "\n"
-		  "portals  where it is, a line each\n"
-		  "options  what was given with add-target; used for logins\n"
-		  "\n"
-		  "	echo 'remove-target iqn.2003-01.org.example:disk1' > ../../ctl\n",
+	.readme =
+		"A target entered by hand.\n"
+		"\n"
+		"portals  where it is, a line each\n"
+		"options  what was given with add-target; used for logins\n"
+		"\n"
+		"	echo 'remove-target iqn.2003-01.org.example:disk1' > ../../ctl\n",
 };
 
 static const struct attr static_row = { "IQN", ATTR_DIR, .mode = 0555, .dir = &static_dir };
@@ -170,10 +172,10 @@ static const struct attr_dir statics_dir = {
 	.list = list_statics,
 	.find = find_static,
 	.child = &static_row,
-	.readme = "A directory for each target entered by hand.\n"
-		  "\n"
-		  "	echo 'add-target iqn.2003-01.org.example:disk1 portal=10.0.0.5' > "
-		  "../ctl\n",
+	.readme =
+		"A directory for each target entered by hand.\n"
+		"\n"
+		"	echo 'add-target iqn.2003-01.org.example:disk1 portal=10.0.0.5' > ../ctl\n",
 };
 
 /* --- discovery/ --- */
@@ -191,11 +193,12 @@ static const struct attr discovery_attrs[] = {
 const struct attr_dir tree_discovery_dir = {
 	.name = "discovery",
 	.attrs = discovery_attrs,
-	.readme = "Where targets come from.\n"
-		  "\n"
-		  "portals/  addresses that are asked for their targets\n"
-		  "static/   targets entered by hand\n"
-		  "\n"
-		  "	echo 'add-portal 10.0.0.5' > ctl\n"
-		  "	echo refresh > ctl\n",
+	.readme =
+		"Where targets come from.\n"
+		"\n"
+		"portals/  addresses that are asked for their targets\n"
+		"static/   targets entered by hand\n"
+		"\n"
+		"	echo 'add-portal 10.0.0.5' > ctl\n"
+		"	echo refresh > ctl\n",
 };

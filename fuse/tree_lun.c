@@ -117,18 +117,18 @@ const struct attr_dir tree_lun_dir = {
 	.name = "targets/IQN/lunN",
 	.attrs = lun_attrs,
 	.place = place_lun,
-	.readme = "A logical unit.\n"
-		  "\n"
-		  "disk        its blocks, as a file to read and write; mode 0444 when write "
-		  "protected\n"
-		  "size        in bytes, block_size: of one block\n"
-		  "state       ready, not-ready ...\n"
-		  "vendor, product, revision, serial, type: what it tells of itself\n"
-		  "wwid        its worldwide name, as in /by-id\n"
-		  "stats       counters\n"
-		  "\n"
-		  "	dd if=disk of=/dev/null bs=1M count=100 iflag=direct\n"
-		  "	losetup -f --show --direct-io=on disk\n",
+	.readme =
+		"A logical unit.\n"
+		"\n"
+		"disk        its blocks, as a file to read and write; mode 0444 when write protected\n"
+		"size        in bytes, block_size: of one block\n"
+		"state       ready, not-ready ...\n"
+		"vendor, product, revision, serial, type: what it tells of itself\n"
+		"wwid        its worldwide name, as in /by-id\n"
+		"stats       counters\n"
+		"\n"
+		"	dd if=disk of=/dev/null bs=1M count=100 iflag=direct\n"
+		"	losetup -f --show --direct-io=on disk\n",
 };
 
 /* --- by-id/ --- */
@@ -184,7 +184,8 @@ const struct attr_dir tree_by_id_dir = {
 	.list = list_wwids,
 	.find = find_wwid,
 	.child = &link_row,
-	.readme = "A link to the directory of each LUN, by its worldwide name.\n"
-		  "\n"
-		  "	ls -l\n",
+	.readme =
+		"A link to the directory of each LUN, by its worldwide name.\n"
+		"\n"
+		"	ls -l\n",
 };

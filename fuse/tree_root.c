@@ -49,14 +49,14 @@ static const struct attr initiator_attrs[] = {
 static const struct attr_dir initiator_dir = {
 	.name = "initiator",
 	.attrs = initiator_attrs,
-	.readme = "Who we are to every target.\n"
-		  "\n"
-		  "name   the node name sent at login; write a name to fix it, * to go back to "
-		  "the one\n"
-		  "       made of the host name; sessions that exist keep theirs\n"
-		  "alias  a text for people, sent along; an empty line for none\n"
-		  "\n"
-		  "	echo iqn.2026-01.org.example:host1 > name\n",
+	.readme =
+		"Who we are to every target.\n"
+		"\n"
+		"name   the node name sent at login; write a name to fix it, * to go back to the one\n"
+		"       made of the host name; sessions that exist keep theirs\n"
+		"alias  a text for people, sent along; an empty line for none\n"
+		"\n"
+		"	echo iqn.2026-01.org.example:host1 > name\n",
 };
 
 /* --- the top --- */
@@ -94,23 +94,22 @@ static const struct attr root_attrs[] = {
 static const struct attr_dir root_dir = {
 	.name = "/",
 	.attrs = root_attrs,
-	.readme = "iscsifs: iSCSI targets as files. iscsi-tree(7) describes every file.\n"
-		  "\n"
-		  "initiator/  our own name\n"
-		  "discovery/  where targets come from\n"
-		  "targets/    the targets, their sessions and LUNs\n"
-		  "sessions/   every session, by number\n"
-		  "by-id/      every LUN, by its worldwide name\n"
-		  "\n"
-		  "In each directory: `cat ctl` prints the commands that can be written to it, "
-		  "`error`\n"
-		  "holds the last failures and what to do about them, status.json has "
-		  "everything.\n"
-		  "\n"
-		  "	echo 'add-portal 10.0.0.5' > discovery/ctl\n"
-		  "	ls targets\n"
-		  "	echo login > targets/iqn.2003-01.org.example:disk1/ctl\n"
-		  "	ls -l targets/iqn.2003-01.org.example:disk1/lun0/disk\n",
+	.readme =
+		"iscsifs: iSCSI targets as files. iscsi-tree(7) describes every file.\n"
+		"\n"
+		"initiator/  our own name\n"
+		"discovery/  where targets come from\n"
+		"targets/    the targets, their sessions and LUNs\n"
+		"sessions/   every session, by number\n"
+		"by-id/      every LUN, by its worldwide name\n"
+		"\n"
+		"In each directory: `cat ctl` prints the commands that can be written to it, `error`\n"
+		"holds the last failures and what to do about them, status.json has everything.\n"
+		"\n"
+		"	echo 'add-portal 10.0.0.5' > discovery/ctl\n"
+		"	ls targets\n"
+		"	echo login > targets/iqn.2003-01.org.example:disk1/ctl\n"
+		"	ls -l targets/iqn.2003-01.org.example:disk1/lun0/disk\n",
 };
 
 const struct attr tree_root_row = { "", ATTR_DIR, .mode = 0555, .dir = &root_dir };

@@ -82,15 +82,16 @@ static const struct attr_dir conn_dir = {
 	.name = "targets/IQN/sessions/SID/connections/CID",
 	.attrs = conn_attrs,
 	.place = place_conn,
-	.readme = "A connection of the session.\n"
-		  "\n"
-		  "state   of RFC 7143 8.1\n"
-		  "cid     the connection id on the wire\n"
-		  "local   our end, remote: the target's\n"
-		  "params  KEY REQUESTED NEGOTIATED, a line a key of the login\n"
-		  "stats   counters\n"
-		  "\n"
-		  "	cat params\n",
+	.readme =
+		"A connection of the session.\n"
+		"\n"
+		"state   of RFC 7143 8.1\n"
+		"cid     the connection id on the wire\n"
+		"local   our end, remote: the target's\n"
+		"params  KEY REQUESTED NEGOTIATED, a line a key of the login\n"
+		"stats   counters\n"
+		"\n"
+		"	cat params\n",
 };
 
 static const struct attr conn_row = { "CID", ATTR_DIR, .mode = 0555, .dir = &conn_dir };
@@ -115,10 +116,10 @@ static const struct attr_dir conns_dir = {
 	.attrs = conns_attrs,
 	.list = list_conns,
 	.child = &conn_row,
-	.readme = "A directory for each connection of the session. Numbers are never used "
-		  "twice.\n"
-		  "\n"
-		  "	cat */remote\n",
+	.readme =
+		"A directory for each connection of the session. Numbers are never used twice.\n"
+		"\n"
+		"	cat */remote\n",
 };
 
 /* --- sessions/SID/ --- */
@@ -214,22 +215,24 @@ const struct attr_dir tree_session_dir = {
 	.name = "targets/IQN/sessions/SID",
 	.attrs = session_attrs,
 	.place = place_session,
-	.readme = "A session.\n"
-		  "\n"
-		  "state         of RFC 7143 8.3\n"
-		  "target        whose session it is\n"
-		  "isid, tsih    our and the target's half of its identity\n"
-		  "auth          none, chap or mutual\n"
-		  "logged_in     since when\n"
-		  "params        KEY REQUESTED NEGOTIATED, a line a key of the leading login\n"
-		  "stats         counters\n"
-		  "connections/  a directory for each connection\n"
-		  "\n"
-		  "	echo logout > ctl || cat error\n",
+	.readme =
+		"A session.\n"
+		"\n"
+		"state         of RFC 7143 8.3\n"
+		"target        whose session it is\n"
+		"isid, tsih    our and the target's half of its identity\n"
+		"auth          none, chap or mutual\n"
+		"logged_in     since when\n"
+		"params        KEY REQUESTED NEGOTIATED, a line a key of the leading login\n"
+		"stats         counters\n"
+		"connections/  a directory for each connection\n"
+		"\n"
+		"	echo logout > ctl || cat error\n",
 };
 
-static const struct attr session_row = { "SID", ATTR_DIR, .mode = 0555,
-					 .dir = &tree_session_dir };
+static const struct attr session_row = {
+	"SID", ATTR_DIR, .mode = 0555, .dir = &tree_session_dir
+};
 
 /* --- targets/IQN/sessions/ --- */
 
@@ -271,8 +274,8 @@ const struct attr_dir tree_sessions_dir = {
 
 static void show_link(struct object *o, GString *out)
 {
-	g_string_append_printf(out, "../targets/%s/sessions/%u", SESSION(o)->config.target_name,
-			       SESSION(o)->sid);
+	g_string_append_printf(out, "../targets/%s/sessions/%u",
+			       SESSION(o)->config.target_name, SESSION(o)->sid);
 }
 
 static const struct attr link_row = { "SID", ATTR_LINK, .mode = 0777, .show = show_link };
@@ -292,7 +295,8 @@ const struct attr_dir tree_all_sessions_dir = {
 	.attrs = all_sessions_attrs,
 	.list = list_all_sessions,
 	.child = &link_row,
-	.readme = "A link to the directory of each session, by its number.\n"
-		  "\n"
-		  "	echo logout > 1/ctl\n",
+	.readme =
+		"A link to the directory of each session, by its number.\n"
+		"\n"
+		"	echo logout > 1/ctl\n",
 };

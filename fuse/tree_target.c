@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* targets/: a directory for each target, and in it what each discovery mechanism knows of it.
- * Its sessions and LUNs are in tree_session.c and tree_lun.c. */
+/* targets/: a directory for each target, and in it what each discovery mechanism knows of it. Its
+ * sessions and LUNs are in tree_session.c and tree_lun.c. */
 #include "fuse/tree.h"
 
 #include "base/text.h"
@@ -72,18 +72,20 @@ static const struct attr instance_attrs[] = {
 static const struct attr_dir instance_dir = {
 	.name = "targets/IQN/instances/MECHANISM",
 	.attrs = instance_attrs,
-	.readme = "What one discovery mechanism knows of this target.\n"
-		  "\n"
-		  "mechanism  who told us: static, or sendtargets:ADDR:PORT\n"
-		  "priority   lower wins when a login names no instance\n"
-		  "portals    where the target is, a line each\n"
-		  "options    login options that come with it\n"
-		  "\n"
-		  "	cat portals\n",
+	.readme =
+		"What one discovery mechanism knows of this target.\n"
+		"\n"
+		"mechanism  who told us: static, or sendtargets:ADDR:PORT\n"
+		"priority   lower wins when a login names no instance\n"
+		"portals    where the target is, a line each\n"
+		"options    login options that come with it\n"
+		"\n"
+		"	cat portals\n",
 };
 
-static const struct attr instance_row = { "MECHANISM", ATTR_DIR, .mode = 0555,
-					  .dir = &instance_dir };
+static const struct attr instance_row = {
+	"MECHANISM", ATTR_DIR, .mode = 0555, .dir = &instance_dir
+};
 
 static bool list_instances(struct object *o, const struct attr *child, struct attr_sink *s)
 {
@@ -103,9 +105,10 @@ static const struct attr_dir instances_dir = {
 	.attrs = instances_attrs,
 	.list = list_instances,
 	.child = &instance_row,
-	.readme = "A directory for each discovery mechanism that knows this target.\n"
-		  "\n"
-		  "	cat */portals\n",
+	.readme =
+		"A directory for each discovery mechanism that knows this target.\n"
+		"\n"
+		"	cat */portals\n",
 };
 
 /* --- targets/IQN/ --- */
@@ -158,17 +161,18 @@ static const struct attr_dir target_dir = {
 	.list = list_luns,
 	.child = &lun_row,
 	.place = place_target,
-	.readme = "A target.\n"
-		  "\n"
-		  "state       discovered, logged in ...\n"
-		  "alias       what it calls itself\n"
-		  "instances/  who told us of it, and where it is\n"
-		  "sessions/   a directory for each session with it\n"
-		  "lunN/       a directory for each LUN, once logged in\n"
-		  "\n"
-		  "	echo login > ctl\n"
-		  "	echo 'login auth=chap user=tom secret_file=/root/tom.secret' > ctl\n"
-		  "	echo logout > ctl\n",
+	.readme =
+		"A target.\n"
+		"\n"
+		"state       discovered, logged in ...\n"
+		"alias       what it calls itself\n"
+		"instances/  who told us of it, and where it is\n"
+		"sessions/   a directory for each session with it\n"
+		"lunN/       a directory for each LUN, once logged in\n"
+		"\n"
+		"	echo login > ctl\n"
+		"	echo 'login auth=chap user=tom secret_file=/root/tom.secret' > ctl\n"
+		"	echo logout > ctl\n",
 };
 
 /* --- targets/ --- */
@@ -201,7 +205,8 @@ const struct attr_dir tree_targets_dir = {
 	.list = list_targets,
 	.find = find_target,
 	.child = &target_row,
-	.readme = "A directory for each target that is known, by its name.\n"
-		  "\n"
-		  "	echo login > iqn.2003-01.org.example:disk1/ctl\n",
+	.readme =
+		"A directory for each target that is known, by its name.\n"
+		"\n"
+		"	echo login > iqn.2003-01.org.example:disk1/ctl\n",
 };

@@ -231,7 +231,7 @@ static void on_shutdown_call(struct loop_call *call)
 	done(d, d->shutdown_arg);
 }
 
-/* A login that is cancelled while it looks at units logs its session out itself. */
+/* A login that is cancelled while it looks at units drops its session itself. */
 static void leave_target(struct target *t)
 {
 	struct operation *op;

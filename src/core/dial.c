@@ -39,7 +39,6 @@ struct dial {
 	char *who;
 	struct session_config session_config;
 	char *source;
-	unsigned sid;
 	enum dial_state state;
 	struct loop_call step;
 	dial_fn *done; /* NULL: cancelled */
@@ -261,15 +260,21 @@ static gboolean follow_redirect(struct dial *d, const struct conn_login_result *
 	return TRUE;
 }
 
-/* The messages of a connection begin with its address; only tell it when it is news. */
-static const char *without_address(const char *text, const struct conn *c, const char *portal)
+static const char *without(const char *text, const char *prefix)
 {
-	size_t len = strlen(c->remote);
+	return g_str_has_prefix(text, prefix) ? text + strlen(prefix) : text;
+}
 
-	if (!strcmp(c->remote, portal) && !strncmp(text, c->remote, len) &&
-	    !strncmp(text + len, ": ", 2))
-		return text + len + 2;
-	return text;
+/* The messages of a connection begin with its address, those of a refusal say that it is one:
+ * once is enough. */
+static const char *login_problem(const struct conn *c, const GError *err, const char *portal)
+{
+	g_autofree char *address = g_strconcat(c->remote, ": ", NULL);
+	const char *text = err->message;
+
+	if (!strcmp(c->remote, portal))
+		text = without(text, address);
+	return without(text, "the target refused the login: ");
 }
 
 static void on_login_failed(struct dial *d, struct conn *c, const struct conn_login_result *r)
@@ -284,8 +289,7 @@ static void on_login_failed(struct dial *d, struct conn *c, const struct conn_lo
 		note_failure(d, "failed", err->message, r->status, err);
 	} else {
 		note_failure(d, r->status >= 0x0200 ? "refused" : "failed",
-			     without_address(r->error->message, c, d->portal), r->status,
-			     r->error);
+			     login_problem(c, r->error, d->portal), r->status, r->error);
 	}
 	go(d, DIAL_ADDRESS);
 }
@@ -316,7 +320,7 @@ static void step_address(struct dial *d)
 		go(d, DIAL_PORTAL);
 		return;
 	}
-	d->session = session_new(d->daemon->loop, &d->session_config, d->sid, NULL, NULL);
+	d->session = session_new(d->daemon->loop, &d->session_config, 0, NULL, NULL);
 	set_state(d, DIAL_LOGGING_IN);
 	r = session_add_connection(d->session, &d->addresses[d->address_next++], on_login, d,
 				   NULL);
@@ -375,7 +379,6 @@ struct dial *dial_start(const struct dial_config *config, dial_fn *done, void *a
 	d->who = g_strdup(config->who);
 	session_config_copy(&d->session_config, config->session);
 	d->source = g_strdup(config->source);
-	d->sid = config->sid;
 	d->done = done;
 	d->arg = arg;
 	d->parts = g_string_new(NULL);

@@ -20,10 +20,9 @@ struct dial_config {
 	const struct target_portal *portals; /* in the order to try */
 	unsigned count;
 	const char *source; /* numeric address to come from; NULL: any */
-	unsigned sid;
 };
 
-/* @s: logged in, its reference is the callee's, who sets its ops and arg; or NULL and @err:
+/* @s: logged in, its reference is the callee's, who sets its sid, ops and arg; or NULL and @err:
  * "iqn.x: login via 10.0.0.5:3260 refused: 0201 authentication failure". @portal: by which the
  * login went, or the last one tried. */
 typedef void dial_fn(void *arg, struct session *s, const char *portal, const GError *err);

@@ -112,7 +112,8 @@ static void on_added(struct operation *refresh, void *arg)
 
 	operation_step(a->op, NULL, NULL);
 	if (refresh->error) {
-		log_warning("%s", refresh->error->message);
+		if (operation_is_running(a->op))
+			log_warning("%s", refresh->error->message);
 		if (!a->portal->obj.is_gone)
 			portal_remove(a->portal);
 		operation_finish(a->op, g_error_copy(refresh->error));
@@ -259,7 +260,8 @@ static void on_part_done(struct operation *op, void *arg)
 		s->failed++;
 		if (!s->first)
 			s->first = g_error_copy(op->error);
-		log_warning("%s", op->error->message);
+		if (operation_is_running(s->op))
+			log_warning("%s", op->error->message);
 		object_fail(&part->portal->obj, "refresh", op->error);
 	}
 	operation_unref(op);

@@ -125,7 +125,7 @@ void lun_gone(struct lun *l)
 {
 	struct target *t = l->target;
 
-	log_info("%s: lun %u is gone", t->name, l->number);
+	log_debug("%s: lun %u is gone", t->name, l->number);
 	t->luns = g_list_remove(t->luns, l);
 	wwid_remove(l);
 	disk_shutdown(&l->disk);
@@ -214,17 +214,18 @@ static void lun_update(struct lun *l, const struct lun_facts *f)
 	memcpy(l->serial, f->serial, sizeof(l->serial));
 	memcpy(l->wwid, f->wwid, sizeof(l->wwid));
 	l->limits = f->limits;
-	l->mode = f->mode;
 	l->not_ready = f->not_ready;
 	wwid_add(l);
 	if (f->inquiry.type != TYPE_DISK || f->inquiry.qualifier)
 		return;
 	if (f->has_capacity)
 		set_capacity(l, f);
-	l->disk.is_read_only = f->mode.is_write_protected;
-	l->disk.has_fua = f->mode.has_dpo_fua;
+	if (f->has_mode)
+		l->mode = f->mode;
+	l->disk.is_read_only = l->mode.is_write_protected;
+	l->disk.has_fua = l->mode.has_dpo_fua;
 	/* Not told: better a flush too many. */
-	l->disk.has_write_cache = !f->mode.has_page || f->mode.write_cache;
+	l->disk.has_write_cache = !l->mode.has_page || l->mode.write_cache;
 }
 
 /* None: as long as anyone would want to wait. */
@@ -270,15 +271,19 @@ static void drop_path(struct nexus *n, struct lun *l)
 
 void lun_missing(struct nexus *n, struct lun *l)
 {
-	if (lun_has_session(l, n->session))
-		drop_path(n, l);
+	if (!lun_has_session(l, n->session))
+		return;
+	log_debug("%s: lun %u is not shown any more by session %u", n->target->name, l->number,
+		  n->session->sid);
+	drop_path(n, l);
 }
 
 void lun_remove_nexus(struct nexus *n)
 {
 	for (GList *k = n->target->luns, *next; k; k = next) {
 		next = k->next;
-		lun_missing(n, k->data);
+		if (lun_has_session(k->data, n->session))
+			drop_path(n, k->data);
 	}
 }
 

@@ -33,7 +33,7 @@ struct lun_facts {
 	struct block_limits limits;
 	struct mode_caching mode;
 	struct capacity capacity;
-	bool has_capacity;
+	bool has_mode, has_capacity; /* else @mode, @capacity are worth nothing */
 	int not_ready; /* positive errno: why there is no capacity; 0 */
 };
 

@@ -94,9 +94,9 @@ static void nexus_async(struct session *s, const struct pdu_async_message *m,
 	char text[160];
 	struct operation *op;
 
-	if (m->event != ISCSI_ASYNC_SCSI) {
-		log_warning("session %u %s: the target sent async event %u", s->sid,
-			    n->target->name, m->event);
+	if (m->event != ISCSI_ASYNC_SCSI) { /* what comes of it, the session tells */
+		log_debug("session %u %s: the target sent async event %u", s->sid,
+			  n->target->name, m->event);
 		return;
 	}
 	if (bytes > 2)
@@ -120,6 +120,7 @@ struct nexus *nexus_new(struct target *t, struct session *s, const char *portal)
 	n->target = t;
 	n->session = s;
 	n->portal = g_strdup(portal);
+	s->sid = t->daemon->next_sid++;
 	s->ops = &nexus_ops;
 	s->arg = n;
 	t->nexuses = g_list_append(t->nexuses, n);

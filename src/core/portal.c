@@ -172,7 +172,9 @@ static void on_answer(struct session *s, const GByteArray *answer, const GError 
 		r->error = g_error_copy(err);
 	else
 		r->found = sendtargets_parse(answer->data, answer->len, bad, &r->error);
-	if (r->error)
+	if (r->error && g_str_has_prefix(r->error->message, r->portal->name))
+		g_prefix_error(&r->error, "discovery at ");
+	else if (r->error)
 		g_prefix_error(&r->error, "discovery at %s: ", r->portal->name);
 	report_bad(r->portal, bad);
 	r->state = REFRESH_LEAVING;

@@ -18,13 +18,12 @@
 
 /* A target with several unit attentions queued tells one at a time. */
 #define TRIES_NOW_MAX 12
-/* 0.1, 0.2, 0.4, 0.8, 1, 1 s: a unit that is busy for longer is looked at again later. */
-#define TRIES_LATER_MAX 6
+/* After 0.1, 0.2, 0.4 and 0.8 s: a unit that is busy for longer is looked at again later. */
+#define TRIES_LATER_MAX 4
 /* Fewer bytes than asked for, and the target does not say so: lost, or a sloppy target, whose
  * answer is then taken as it is (decoders believe no length). */
 #define TRIES_SHORT_MAX 2
 #define PAUSE_FIRST_MS 100
-#define PAUSE_MAX_MS 1000
 
 enum query_state { QUERY_QUEUED, QUERY_SENT, QUERY_PAUSE };
 
@@ -105,7 +104,7 @@ static void query_again(struct query *q, bool is_later, int result)
 		return;
 	}
 	q->state = QUERY_PAUSE;
-	loop_timer_start(&q->pause, MIN(pause_ms, PAUSE_MAX_MS));
+	loop_timer_start(&q->pause, pause_ms);
 }
 
 /* Status GOOD. */

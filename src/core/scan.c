@@ -51,7 +51,6 @@ struct probe {
 	bool is_silent;	  /* not even INQUIRY */
 	bool is_doubtful; /* a page with its identity could not be had this time */
 	bool is_not_ready;
-	bool has_mode;
 };
 
 struct scan {
@@ -230,7 +229,7 @@ static void take_capacity_10(struct probe *p, const struct query_answer *a)
 
 static bool wants_mode(const struct probe *p)
 {
-	return is_disk(p) && !p->is_not_ready && !p->has_mode;
+	return is_disk(p) && !p->is_not_ready && !p->facts.has_mode;
 }
 
 static unsigned build_mode_6(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
@@ -241,7 +240,7 @@ static unsigned build_mode_6(const struct probe *p, uint8_t *cdb, uint32_t *ret_
 
 static void take_mode_6(struct probe *p, const struct query_answer *a)
 {
-	p->has_mode = !a->result && !mode_decode_6(a->data, a->bytes, &p->facts.mode);
+	p->facts.has_mode = !a->result && !mode_decode_6(a->data, a->bytes, &p->facts.mode);
 }
 
 static unsigned build_mode_10(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
@@ -252,7 +251,7 @@ static unsigned build_mode_10(const struct probe *p, uint8_t *cdb, uint32_t *ret
 
 static void take_mode_10(struct probe *p, const struct query_answer *a)
 {
-	p->has_mode = !a->result && !mode_decode_10(a->data, a->bytes, &p->facts.mode);
+	p->facts.has_mode = !a->result && !mode_decode_10(a->data, a->bytes, &p->facts.mode);
 }
 
 /* No caching page: the header alone tells of write protection. */
@@ -440,8 +439,10 @@ static void scan_fill(struct scan *s)
 	}
 	if (s->running)
 		return;
-	if (s->seen & 1u << SENSE_LUNS_CHANGED && s->only == ALL && s->rounds < ROUNDS_MAX)
+	if (s->seen & 1u << SENSE_LUNS_CHANGED && s->rounds < ROUNDS_MAX) {
 		s->is_again = true;
+		s->only = ALL;
+	}
 	if (s->is_again)
 		loop_call_queue(s->session->loop, &s->call);
 	else
@@ -481,29 +482,50 @@ static void add_unit(struct scan *s, GHashTable *listed, const uint8_t wire[8])
 static void drop_missing(struct scan *s, GHashTable *listed)
 {
 	struct nexus *n = s->nexus;
+	unsigned dropped = 0;
 
 	for (GList *k = n->target->luns, *next; k; k = next) {
 		struct lun *l = k->data;
 
 		next = k->next;
-		if (!g_hash_table_contains(listed, GUINT_TO_POINTER(l->number)))
-			lun_missing(n, l);
+		if (g_hash_table_contains(listed, GUINT_TO_POINTER(l->number)) ||
+		    !lun_has_session(l, n->session))
+			continue;
+		lun_missing(n, l);
+		dropped++;
 	}
+	if (dropped)
+		log_info("%s: %u units are not shown any more", n->target->name, dropped);
 }
 
 static void take_list(struct scan *s, const uint8_t *data, uint32_t bytes)
 {
-	static const uint8_t lun_0[8];
 	g_autoptr(GHashTable) listed = g_hash_table_new(NULL, NULL);
 	uint8_t wire[8];
 
-	for (size_t i = 0; data && i < luns_count(data, bytes); i++) {
+	for (size_t i = 0; i < luns_count(data, bytes); i++) {
 		luns_get(data, i, wire);
 		add_unit(s, listed, wire);
 	}
-	if (!data) /* it cannot tell: perhaps one is there */
-		add_unit(s, listed, lun_0);
 	drop_missing(s, listed);
+	scan_fill(s);
+}
+
+/* The session cannot tell (this time): what it showed before is looked at; else perhaps there is
+ * a LUN 0. */
+static void guess_list(struct scan *s)
+{
+	static const uint8_t lun_0[8];
+	g_autoptr(GHashTable) listed = g_hash_table_new(NULL, NULL);
+
+	for (GList *k = s->nexus->target->luns; k; k = k->next) {
+		const struct lun *l = k->data;
+
+		if (lun_has_session(l, s->session))
+			add_unit(s, listed, l->wire);
+	}
+	if (!s->units->len)
+		add_unit(s, listed, lun_0);
 	scan_fill(s);
 }
 
@@ -525,7 +547,7 @@ static void on_list(void *arg, const struct query_answer *a)
 		if (s->way < G_N_ELEMENTS(ways))
 			ask_list(s);
 		else
-			take_list(s, NULL, 0);
+			guess_list(s);
 		return;
 	}
 	if (needed > s->list_bytes && s->list_bytes < LIST_BYTES_MAX) { /* it did not fit */

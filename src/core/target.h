@@ -100,8 +100,8 @@ extern const struct verb target_verbs[], session_verbs[], conn_verbs[];
 /* Every nexus, scan and unit goes now, then the target. For the end of the daemon. */
 void target_drop(struct target *t);
 
-/* @s is logged in: it becomes one of @t's. Takes the caller's reference of @s and @s's
- * callbacks. @portal is copied. */
+/* @s is logged in: it becomes one of @t's and gets its number. Takes the caller's reference of @s
+ * and @s's callbacks. @portal is copied. */
 struct nexus *nexus_new(struct target *t, struct session *s, const char *portal);
 /* Closes the session if it is not closed yet; its paths, units without another path, and the
  * nexus itself (the memory, too) go. The target goes with its last nexus if nothing knows it. */

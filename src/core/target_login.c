@@ -38,17 +38,18 @@ struct target_login {
 
 /* ---- the end ---- */
 
-/* Takes @err. */
+/* Takes @err; a cancelled operation needs none. */
 static void login_end(struct target_login *l, GError *err)
 {
+	bool is_cancelled = !operation_is_running(l->op);
 	struct target *t = l->target;
 
 	t->logging_in = NULL;
 	if (l->portal)
 		operation_where(l->op, "%s/%s", t->name, l->portal);
-	if (err && operation_is_running(l->op))
+	if (err && !is_cancelled)
 		log_warning("%s", err->message);
-	if (err && l->is_target_new)
+	if ((err || is_cancelled) && l->is_target_new)
 		target_drop_instance(t, INSTANCE_STATIC_NAME);
 	operation_step(l->op, NULL, NULL);
 	operation_finish(l->op, err);
@@ -74,50 +75,39 @@ static void replace_failed(struct target *t, const struct nexus *by)
 	}
 }
 
-/* The login came to nothing: say good-bye if that can be. */
-static void drop_session(struct nexus *n)
-{
-	struct operation *op;
-
-	if (!nexus_is_usable(n)) {
-		nexus_remove(n);
-		return;
-	}
-	op = operation_new(n->session->loop, NULL, NULL);
-	nexus_logout(n, true, op);
-	operation_unref(op);
-}
-
 /* ---- units ---- */
+
+static void succeed(struct target_login *l, const struct nexus *n, const char *units)
+{
+	const struct conn *c = n->session->conns->data;
+
+	replace_failed(l->target, n);
+	operation_result(l->op, "session", "%u", l->sid);
+	operation_result(l->op, "connection", "%u", c->cid);
+	operation_result(l->op, "portal", "%s", l->portal);
+	g_string_append(l->op->result, units);
+	log_info("%s: logged in via %s as session %u", l->target->name, l->portal, l->sid);
+}
 
 static void on_scanned(struct operation *scan, void *arg)
 {
 	struct target_login *l = arg;
 	struct nexus *n = target_find_nexus(l->target, l->sid);
-	bool is_wanted = operation_is_running(l->op);
 	GError *err = NULL;
 
-	if (scan->error) {
+	if (scan->error)
 		err = g_error_copy(scan->error);
-	} else if (!n || n->session->state != SESSION_LOGGED_IN) {
+	else if (!n || n->session->state != SESSION_LOGGED_IN)
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ECONNRESET,
 				"%s: login via %s: the session was lost right after it",
 				l->target->name, l->portal);
-	} else if (is_wanted) {
-		replace_failed(l->target, n);
-		operation_result(l->op, "session", "%u", l->sid);
-		operation_result(l->op, "connection", "%u",
-				 ((struct conn *)n->session->conns->data)->cid);
-		operation_result(l->op, "portal", "%s", l->portal);
-		g_string_append(l->op->result, scan->result->str);
-		log_info("%s: logged in via %s as session %u", l->target->name, l->portal,
-			 l->sid);
-	}
-	is_wanted = is_wanted && !err;
+	/* Came to nothing: at once, since a target that is asked for a logout may be slow. */
+	if (n && (err || !operation_is_running(l->op)))
+		nexus_remove(n);
+	else if (!err)
+		succeed(l, n, scan->result->str);
 	operation_unref(scan);
 	login_end(l, err);
-	if (n && !is_wanted)
-		drop_session(n);
 }
 
 static void on_dialled(void *arg, struct session *s, const char *portal, const GError *err)
@@ -132,6 +122,7 @@ static void on_dialled(void *arg, struct session *s, const char *portal, const G
 		return;
 	}
 	n = nexus_new(l->target, s, portal);
+	l->sid = s->sid;
 	l->phase = SCANNING;
 	l->scan = operation_new(l->op->loop, on_scanned, l);
 	lun_scan(n, l->scan);
@@ -295,7 +286,6 @@ static void login_start(struct target *t, const struct command *cmd, struct oper
 	object_ref(&t->obj);
 	l->op = operation_ref(op);
 	l->is_target_new = is_target_new;
-	l->sid = t->daemon->next_sid++;
 	t->logging_in = op;
 	operation_step(op, on_cancel, l);
 	l->dial = dial_start(&(struct dial_config){ .daemon = t->daemon,
@@ -304,8 +294,7 @@ static void login_start(struct target *t, const struct command *cmd, struct oper
 						    .portals = plan.portals,
 						    .count = plan.count,
 						    .source = login_option(&plan.options,
-									   "source"),
-						    .sid = l->sid },
+									   "source") },
 			     on_dialled, l);
 	plan_done(&plan);
 }

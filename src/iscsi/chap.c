@@ -235,7 +235,8 @@ struct chap *chap_new(const struct chap_config *cfg, const char *initiator_name,
 	c->history = history;
 	c->algorithm = -1;
 	for (size_t i = 0; i < G_N_ELEMENTS(algorithms); i++)
-		c->digests[i] = EVP_MD_fetch(NULL, algorithms[i].openssl_name, NULL);
+		if (algorithms[i].number != 7 || !cfg->is_sha256_off)
+			c->digests[i] = EVP_MD_fetch(NULL, algorithms[i].openssl_name, NULL);
 	return c;
 }
 
@@ -513,6 +514,11 @@ bool chap_has_answered(const struct chap *c)
 	return c->step == STEP_PROOF || c->step == STEP_VERDICT;
 }
 
+int chap_algorithm(const struct chap *c)
+{
+	return c->algorithm < 0 ? -1 : (int)algorithms[c->algorithm].number;
+}
+
 const char *chap_algorithm_name(const struct chap *c)
 {
 	return c->algorithm < 0 ? "-" : algorithms[c->algorithm].name;
@@ -533,9 +539,9 @@ void chap_print(const struct chap *c, GString *out)
 		peer = text_escape(c->peer_name, strlen(c->peer_name), PEER_NAME_MAX);
 	list_algorithms(c, list);
 	g_string_append_printf(out, "CHAP_A %s ", list->str);
-	if (c->algorithm < 0)
-		g_string_append(out, "-\n");
+	if (c->algorithm >= 0)
+		g_string_append_printf(out, "%d", chap_algorithm(c));
 	else
-		g_string_append_printf(out, "%u\n", algorithms[c->algorithm].number);
-	g_string_append_printf(out, "CHAP_N %s %s\n", own, peer ? peer : "-");
+		g_string_append_c(out, '-');
+	g_string_append_printf(out, "\nCHAP_N %s %s\n", own, peer ? peer : "-");
 }

@@ -21,6 +21,9 @@ struct chap_config {
 	char *user_in; /* the name the target must give in mutual CHAP; NULL: any */
 	uint8_t *secret_in; /* the target must prove it knows this one; NULL with one-way */
 	size_t secret_in_bytes;
+	/* Do not offer algorithm 7. tgtd, IET and their kin take its number for SHA-1 and pick it before MD5: every login
+	 * fails then. See login_wants_no_sha256(). */
+	bool is_sha256_off;
 };
 void chap_config_done(struct chap_config *c); /* wipes and frees the members; idempotent */
 /* Lengths and names are right, what is needed is there, and the two secrets differ (9.2.1). */
@@ -50,7 +53,8 @@ gboolean chap_step_done(struct chap *c, GError **err);
 bool chap_is_authenticated(const struct chap *c);
 /* We have sent our response and wait for nothing but the verdict (one-way) or the target's proof (mutual). */
 bool chap_has_answered(const struct chap *c);
-/* Name of the algorithm picked, or "-". */
+/* Number of the algorithm picked (5 to 8), -1: none yet; its name, or "-". */
+int chap_algorithm(const struct chap *c);
 const char *chap_algorithm_name(const struct chap *c);
 /* Lines "CHAP_A OFFERED PICKED" and "CHAP_N OURS THEIRS", for the params file; never a secret. */
 void chap_print(const struct chap *c, GString *out);

@@ -162,6 +162,12 @@ int login_status(const struct login *l)
 	return l->status;
 }
 
+bool login_wants_no_sha256(const struct login *l)
+{
+	return l->state == LOGIN_FAILED && l->status == 0x0200 && l->chap &&
+	       chap_has_answered(l->chap) && chap_algorithm(l->chap) == 7;
+}
+
 const char *login_redirect(const struct login *l, bool *ret_is_permanent)
 {
 	if (ret_is_permanent)

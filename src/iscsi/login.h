@@ -91,6 +91,10 @@ const GError *login_error(const struct login *l);
 unsigned login_event(const struct login *l, const char **ret_pair);
 /* The raw status of the last response, class << 8 | detail; -1 when none came. */
 int login_status(const struct login *l);
+/* After FAILED: the target took our SHA-256 response for a broken message (status 0200), as tgtd and IET do, which mean
+ * SHA-1 by algorithm 7. The same login again, at once, with chap_config.is_sha256_off set may well succeed. Nothing is lost
+ * by it: the choice of the algorithm is not protected anyhow, and MD5 is always in the offer (12.1.3). */
+bool login_wants_no_sha256(const struct login *l);
 /* After REDIRECTED: "addr:port" as the target wrote it (TPGT cut off), and whether it is permanent. */
 const char *login_redirect(const struct login *l, bool *ret_is_permanent);
 

@@ -3,7 +3,7 @@
  *	python3 -c "import hashlib; print(hashlib.new('md5', bytes([0x23]) + b'secretsecret12'
  *		+ bytes(range(16))).hexdigest())"
  * and so on with sha1, sha256, sha3_256. Numbers in names are those of the UNH-IOL CHAP suite.
-*/
+ */
 #include <errno.h>
 #include <openssl/evp.h>
 #include <string.h>
@@ -139,6 +139,24 @@ static void test_chap_offers_strongest_first_and_md5(void)
 	CU_ASSERT_STRING_EQUAL(said, "CHAP_A=8,7,6,5 ");
 	CU_ASSERT_STRING_EQUAL(again, "");
 	CU_ASSERT_STRING_EQUAL(chap_algorithm_name(c), "-");
+	chap_free(c);
+}
+
+/* tgtd and its kin: see chap.h */
+static void test_chap_sha256_left_out(void)
+{
+	struct chap_config cfg = config();
+	g_autoptr(GString) out = g_string_new(NULL);
+	g_autofree char *said = NULL;
+	struct chap *c;
+
+	cfg.is_sha256_off = true;
+	c = chap_new(&cfg, NAME, false, NULL);
+	said = say(c);
+	CU_ASSERT_STRING_EQUAL(said, "CHAP_A=8,6,5 ");
+	chap_print(c, out);
+	CU_ASSERT_STRING_EQUAL(out->str, "CHAP_A 8,6,5 -\nCHAP_N tom -\n");
+	refuses(c, "CHAP_A=7 CHAP_I=1 CHAP_C=" CHALLENGE, 14, "did not offer");
 	chap_free(c);
 }
 
@@ -614,7 +632,8 @@ static void test_chap_print_tells_no_secret(void)
 }
 
 UNIT_MAIN("chap", UNIT(test_chap_offers_strongest_first_and_md5),
-	  UNIT(test_chap_responses_of_each_algorithm), UNIT(test_chap_forms_of_a_challenge),
+	  UNIT(test_chap_sha256_left_out), UNIT(test_chap_responses_of_each_algorithm),
+	  UNIT(test_chap_forms_of_a_challenge),
 	  UNIT(test_chap_extremes_of_challenge_and_identifier),
 	  UNIT(test_chap_challenge_too_big_or_empty), UNIT(test_chap_algorithm_invalid),
 	  UNIT(test_chap_identifier_invalid), UNIT(test_chap_keys_out_of_order),

@@ -1,0 +1,1246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Whole logins, the target played by hand: as tgtd, LIO and istgt do it, and as none should.
+ * Numbers in names are those of the UNH-IOL login and CHAP suites. Texts are written with a
+ * blank for each NUL. */
+#include <errno.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "iscsi/login.h"
+#include "iscsi/pdu.h"
+#include "unit.h"
+
+#define ISID                                       \
+	{                                          \
+		0x80, 0x12, 0x34, 0x56, 0x00, 0x01 \
+	}
+#define INITIATOR "iqn.2001-04.com.example:host"
+#define TARGET "iqn.2001-04.com.example:disk"
+#define TSIH 0x0777
+#define ITT 0x4711
+#define CMD_SN 123
+#define CHALLENGE "0x000102030405060708090a0b0c0d0e0f"
+
+/* The answers of a target that takes what we offer, and its declaration. */
+#define ANSWERS                                                             \
+	"HeaderDigest=None DataDigest=None MaxConnections=1 InitialR2T=No " \
+	"ImmediateData=Yes MaxBurstLength=262144 FirstBurstLength=65536 "   \
+	"DefaultTime2Wait=2 DefaultTime2Retain=20 MaxOutstandingR2T=1 "     \
+	"DataPDUInOrder=Yes DataSequenceInOrder=Yes ErrorRecoveryLevel=0 "  \
+	"MaxRecvDataSegmentLength=8192 "
+
+static struct chap_config chap = {
+	.user = (char *)"tom",
+	.secret = (uint8_t *)"secretsecret12",
+	.secret_bytes = 14,
+	.user_in = (char *)"jerry",
+	.secret_in = (uint8_t *)"mutualsecret34",
+	.secret_in_bytes = 14,
+};
+
+static struct login_config config(enum auth_method auth)
+{
+	struct login_config cfg = {
+		.type = KEYS_NORMAL,
+		.initiator_name = INITIATOR,
+		.target_name = TARGET,
+		.isid = ISID,
+		.cid = 5,
+		.cmd_sn = CMD_SN,
+		.itt = ITT,
+		.auth = auth,
+		.chap = auth == AUTH_NONE ? NULL : &chap,
+	};
+
+	keys_wishes_default(&cfg.wishes);
+	return cfg;
+}
+
+/* One login and the last request of it; the next response is prepared in rsp. */
+struct play {
+	struct login *l;
+	uint8_t bhs[ISCSI_BHS_BYTES];
+	struct pdu_login_request req;
+	char *said;
+	struct pdu_login_response rsp;
+	bool has_wrong_length; /* of the data segment */
+};
+
+static void take_request(struct play *p)
+{
+	const uint8_t *data;
+	uint32_t bytes;
+
+	login_request(p->l, p->bhs, &data, &bytes);
+	CU_ASSERT_PTR_NULL(pdu_check_strict(p->bhs, PDU_FROM_INITIATOR, 8192));
+	pdu_get_login_request(p->bhs, &p->req);
+	CU_ASSERT_EQUAL(p->req.data_bytes, bytes);
+	CU_ASSERT_EQUAL(p->req.itt, ITT);
+	g_free(p->said);
+	p->said = bytes ? g_strndup((const char *)data, bytes) : g_strdup("");
+	for (uint32_t i = 0; i < bytes; i++)
+		p->said[i] = data[i] ? (char)data[i] : ' ';
+}
+
+static struct play begin(const struct login_config *cfg)
+{
+	struct play p = { .l = login_new(cfg) };
+
+	CU_ASSERT_EQUAL(login_state(p.l), LOGIN_START);
+	take_request(&p);
+	CU_ASSERT_EQUAL(login_state(p.l), LOGIN_SECURITY);
+	p.rsp = (struct pdu_login_response){
+		.isid = ISID,
+		.itt = ITT,
+		.tsih = cfg->tsih,
+		.stat_sn = 1000,
+		.exp_cmd_sn = cfg->cmd_sn,
+		.max_cmd_sn = cfg->cmd_sn + 63,
+	};
+	return p;
+}
+
+static void end(struct play *p)
+{
+	login_free(p->l);
+	g_free(p->said);
+}
+
+/* Send rsp with these bytes; take the next request where there is one. */
+static gboolean send_bytes(struct play *p, const char *text, size_t len)
+{
+	uint8_t bhs[ISCSI_BHS_BYTES];
+	g_autofree uint8_t *copy = g_malloc(len ? len : 1); /* of its own, for ASan */
+	gboolean goes_on;
+
+	memcpy(copy, text, len);
+	p->rsp.data_bytes = (uint32_t)len;
+	pdu_put_login_response(bhs, &p->rsp);
+	goes_on = login_response(p->l, bhs, copy, (uint32_t)len + p->has_wrong_length);
+	p->rsp.stat_sn++;
+	CU_ASSERT_EQUAL(goes_on, login_state(p->l) != LOGIN_FAILED &&
+					 login_state(p->l) != LOGIN_REDIRECTED);
+	CU_ASSERT_EQUAL(login_state(p->l) == LOGIN_FAILED, login_error(p->l) != NULL);
+	if (goes_on && login_state(p->l) != LOGIN_FULL_FEATURE)
+		take_request(p);
+	return goes_on;
+}
+
+static gboolean send_text(struct play *p, const char *text)
+{
+	g_autofree char *copy =
+		*text ? g_strconcat(text, g_str_has_suffix(text, " ") ? "" : " ", NULL)
+		      : g_strdup("");
+
+	return send_bytes(p, g_strdelimit(copy, " ", '\0'),
+			  strlen(text) + (*text && !g_str_has_suffix(text, " ")));
+}
+
+/* A response with T=0 ... */
+static gboolean partial(struct play *p, const char *text)
+{
+	p->rsp.csg = p->req.csg;
+	p->rsp.is_transit = p->rsp.is_continued = false;
+	p->rsp.nsg = 0;
+	return send_text(p, text);
+}
+
+/* ... with C=1 ... */
+static gboolean continued(struct play *p, const char *text, size_t len)
+{
+	p->rsp.csg = p->req.csg;
+	p->rsp.is_transit = false;
+	p->rsp.is_continued = true;
+	p->rsp.nsg = 0;
+	return send_bytes(p, text, len);
+}
+
+/* ... and one that goes to the next stage. */
+static gboolean transit(struct play *p, const char *text)
+{
+	p->rsp.csg = p->req.csg;
+	p->rsp.is_transit = true;
+	p->rsp.is_continued = false;
+	p->rsp.nsg = p->req.csg ? ISCSI_STAGE_FULL_FEATURE : ISCSI_STAGE_OPERATIONAL;
+	if (p->rsp.nsg == ISCSI_STAGE_FULL_FEATURE && !p->rsp.tsih)
+		p->rsp.tsih = TSIH;
+	return send_text(p, text);
+}
+
+static void check_request(const struct play *p, bool is_transit, unsigned csg, const char *said)
+{
+	CU_ASSERT_EQUAL(p->req.is_transit, is_transit);
+	CU_ASSERT_EQUAL(p->req.csg, csg);
+	CU_ASSERT_EQUAL(p->req.nsg, !is_transit ? 0 : csg ? 3 : 1);
+	if (said && strcmp(p->said, said))
+		printf("said \"%s\" instead of \"%s\"\n", p->said, said);
+	if (said)
+		CU_ASSERT_STRING_EQUAL(p->said, said);
+}
+
+static void check_failed(struct play *p, int code, int errno_value, unsigned event,
+			 const char *want)
+{
+	const GError *err = login_error(p->l);
+
+	CU_ASSERT_EQUAL(login_state(p->l), LOGIN_FAILED);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(err);
+	CU_ASSERT_EQUAL(err->code, code);
+	CU_ASSERT_EQUAL(error_errno(err), errno_value);
+	CU_ASSERT_EQUAL(login_event(p->l, NULL), event);
+	CU_ASSERT_PTR_NULL(strstr(err->message, "secret12"));
+	if (!strstr(err->message, want))
+		printf("\"%s\" instead of \"%s\"\n", err->message, want);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err->message, want));
+	end(p);
+}
+
+static void check_protocol_failure(struct play *p, unsigned event, const char *want)
+{
+	check_failed(p, ISDSC_LOGIN_FAILED, EPROTO, event, want);
+}
+
+/* A login without CHAP up to the operational stage: our keys are out. */
+static struct play begin_operational(const struct login_config *cfg)
+{
+	struct play p = begin(cfg);
+
+	CU_ASSERT_TRUE(transit(&p, "TargetPortalGroupTag=1 AuthMethod=None"));
+	CU_ASSERT_EQUAL(login_state(p.l), LOGIN_OPERATIONAL);
+	return p;
+}
+
+static void finish(struct play *p)
+{
+	CU_ASSERT_EQUAL(login_state(p->l), LOGIN_FULL_FEATURE);
+	CU_ASSERT_PTR_NULL(login_error(p->l));
+	end(p);
+}
+
+/* --- without authentication --- */
+
+/* 1.1, 11.1; 11.12 */
+static void test_login_first_request(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p;
+
+	cfg.initiator_alias = "host1";
+	p = begin(&cfg);
+	CU_ASSERT_FALSE(memcmp(p.bhs, "\x43\x81\x00\x00", 4)); /* immediate; T, CSG 0, NSG 1 */
+	CU_ASSERT_FALSE(memcmp(p.bhs + 8, "\x80\x12\x34\x56\x00\x01\x00\x00", 8));  /* TSIH 0 */
+	CU_ASSERT_FALSE(memcmp(p.bhs + 16, "\x00\x00\x47\x11\x00\x05\x00\x00", 8)); /* CID 5 */
+	CU_ASSERT_FALSE(memcmp(p.bhs + 24, "\0\0\0\x7b\0\0\0\0", 8)); /* CmdSN, no ExpStatSN */
+	check_request(&p, true, 0,
+		      "InitiatorName=" INITIATOR " InitiatorAlias=host1 TargetName=" TARGET
+		      " SessionType=Normal AuthMethod=None ");
+	CU_ASSERT_EQUAL(login_status(p.l), -1);
+	end(&p);
+}
+
+static void test_login_without_authentication(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+	struct login_result r;
+
+	check_request(&p, true, 1,
+		      "HeaderDigest=None DataDigest=None MaxConnections=1 InitialR2T=No "
+		      "ImmediateData=Yes MaxRecvDataSegmentLength=1048576 "
+		      "MaxBurstLength=1048576 FirstBurstLength=262144 DefaultTime2Wait=2 "
+		      "DefaultTime2Retain=20 MaxOutstandingR2T=8 DataPDUInOrder=Yes "
+		      "DataSequenceInOrder=Yes ErrorRecoveryLevel=0 ");
+	CU_ASSERT_EQUAL(p.req.exp_stat_sn, 1001);
+	p.rsp.exp_cmd_sn = CMD_SN;
+	p.rsp.max_cmd_sn = CMD_SN + 128;
+	CU_ASSERT_TRUE(transit(&p, ANSWERS));
+	CU_ASSERT_EQUAL_FATAL(login_state(p.l), LOGIN_FULL_FEATURE);
+	login_result(p.l, &r);
+	CU_ASSERT_EQUAL(r.tsih, TSIH);
+	CU_ASSERT_EQUAL(r.exp_stat_sn, 1002);
+	CU_ASSERT_EQUAL(r.exp_cmd_sn, CMD_SN);
+	CU_ASSERT_EQUAL(r.max_cmd_sn, CMD_SN + 128);
+	CU_ASSERT_EQUAL(r.values.target_portal_group_tag, 1);
+	CU_ASSERT_EQUAL(r.values.max_xmit_data_segment_length, 8192);
+	CU_ASSERT_EQUAL(r.values.max_recv_data_segment_length, 1048576);
+	CU_ASSERT_EQUAL(r.values.max_burst_length, 262144);
+	CU_ASSERT_FALSE(r.values.initial_r2t);
+	CU_ASSERT_EQUAL(login_status(p.l), 0);
+	CU_ASSERT_EQUAL(login_event(p.l, NULL), 0);
+	finish(&p);
+}
+
+/* A target that skips the answer to AuthMethod=None (6.3.1). */
+static void test_login_target_silent_about_authmethod(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin(&cfg);
+
+	CU_ASSERT_TRUE(transit(&p, "TargetPortalGroupTag=1"));
+	CU_ASSERT_TRUE(transit(&p, ANSWERS));
+	finish(&p);
+}
+
+/* 3.2: no T for a while, in both stages; keys may come by instalments */
+static void test_login_t_bit_delayed(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin(&cfg);
+
+	CU_ASSERT_TRUE(partial(&p, "AuthMethod=None"));
+	check_request(&p, true, 0, "");
+	CU_ASSERT_TRUE(partial(&p, ""));
+	check_request(&p, true, 0, "");
+	CU_ASSERT_TRUE(transit(&p, ""));
+	CU_ASSERT_TRUE(partial(&p, ""));
+	check_request(&p, true, 1, "");
+	CU_ASSERT_TRUE(partial(&p, ANSWERS));
+	check_request(&p, true, 1, "");
+	CU_ASSERT_EQUAL(p.req.exp_stat_sn, 1005);
+	CU_ASSERT_TRUE(transit(&p, ""));
+	finish(&p);
+}
+
+static void test_login_rounds_are_bounded(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin(&cfg);
+	int rounds = 0;
+
+	while (partial(&p, ""))
+		rounds++;
+	CU_ASSERT_EQUAL(rounds, 64);
+	check_protocol_failure(&p, 11, "does not come to an end");
+}
+
+/* 4.1, 4.2, 5.1 */
+static void test_login_any_stat_sn(void)
+{
+	static const uint32_t starts[] = {
+		0, 5, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(starts); i++) {
+		struct login_config cfg = config(AUTH_NONE);
+		struct login_result r;
+		struct play p = begin(&cfg);
+
+		p.rsp.stat_sn = starts[i];
+		CU_ASSERT_TRUE(partial(&p, ""));
+		CU_ASSERT_EQUAL(p.req.exp_stat_sn, starts[i] + 1);
+		CU_ASSERT_TRUE(transit(&p, "AuthMethod=None"));
+		CU_ASSERT_EQUAL(p.req.exp_stat_sn, starts[i] + 2);
+		CU_ASSERT_TRUE(transit(&p, ANSWERS));
+		login_result(p.l, &r);
+		CU_ASSERT_EQUAL(r.exp_stat_sn, starts[i] + 3);
+		finish(&p);
+	}
+}
+
+static void test_login_stat_sn_that_jumps(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+
+	p.rsp.stat_sn++;
+	CU_ASSERT_FALSE(transit(&p, ANSWERS));
+	check_protocol_failure(&p, 42, "StatSN");
+}
+
+static void test_login_discovery(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct login_result r;
+	struct play p;
+
+	cfg.type = KEYS_DISCOVERY;
+	cfg.target_name = NULL;
+	p = begin(&cfg);
+	check_request(&p, true, 0,
+		      "InitiatorName=" INITIATOR " SessionType=Discovery AuthMethod=None ");
+	CU_ASSERT_TRUE(transit(&p, "AuthMethod=None"));
+	check_request(&p, true, 1,
+		      "HeaderDigest=None DataDigest=None MaxRecvDataSegmentLength=65536 "
+		      "DefaultTime2Wait=2 DefaultTime2Retain=20 ");
+	/* one that proposes what is irrelevant, and leaves an answer out */
+	CU_ASSERT_TRUE(partial(&p, "HeaderDigest=None DataDigest=None MaxBurstLength=262144 "
+				   "ErrorRecoveryLevel=2"));
+	check_request(&p, true, 1, "MaxBurstLength=Irrelevant ErrorRecoveryLevel=0 ");
+	CU_ASSERT_TRUE(transit(&p, "DefaultTime2Wait=2"));
+	login_result(p.l, &r);
+	CU_ASSERT_EQUAL(r.values.target_portal_group_tag, -1);
+	CU_ASSERT_EQUAL(r.values.max_recv_data_segment_length, 65536);
+	finish(&p);
+}
+
+/* LIO: proposes keys of its own, in a response with T=0 */
+static void test_login_proposals_of_the_target_are_answered(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+
+	CU_ASSERT_TRUE(partial(&p, ANSWERS "TaskReporting=RFC3720 IFMarker=No OFMarker=No "
+					   "IFMarkInt=2048~65535 X-com.example.a=1"));
+	check_request(&p, true, 1,
+		      "TaskReporting=RFC3720 IFMarker=No OFMarker=No IFMarkInt=Reject "
+		      "X-com.example.a=NotUnderstood ");
+	CU_ASSERT_TRUE(transit(&p, ""));
+	finish(&p);
+}
+
+static void test_login_proposal_in_the_final_response(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+
+	CU_ASSERT_FALSE(transit(&p, ANSWERS "TaskReporting=RFC3720"));
+	check_failed(&p, ISDSC_INVALID_TEXT_KEY, EPROTO, 11, "ends the stage");
+	p = begin_operational(&cfg);
+	CU_ASSERT_TRUE(transit(&p, ANSWERS "X-com.example.a=1 TargetAlias=a")); /* no matter */
+	finish(&p);
+}
+
+static void test_login_unanswered_offer(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+
+	CU_ASSERT_FALSE(transit(&p, "HeaderDigest=None DataDigest=None"));
+	check_protocol_failure(&p, 11, "without an answer to MaxConnections");
+}
+
+static void test_login_required_digest(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	const char *pair = NULL;
+	struct play p;
+
+	cfg.wishes.header_digest = DIGEST_YES;
+	p = begin_operational(&cfg);
+	CU_ASSERT_FALSE(transit(&p, "HeaderDigest=None"));
+	CU_ASSERT_EQUAL(login_event(p.l, &pair), 18);
+	CU_ASSERT_STRING_EQUAL(pair, "HeaderDigest=None");
+	check_failed(&p, ISDSC_INVALID_TEXT_KEY, EPROTO, 18, "CRC32C is required");
+	cfg.type = KEYS_DISCOVERY; /* where silence is tolerated, but not about this */
+	p = begin_operational(&cfg);
+	CU_ASSERT_FALSE(transit(&p, "DataDigest=None"));
+	check_protocol_failure(&p, 18, "HeaderDigest is required");
+}
+
+/* 6.2, 6.3, 7.3 to 7.5: what keys.c refuses ends the login */
+static void test_login_bad_keys(void)
+{
+	static const char *const bad[] = {
+		"ImmediateData=Yes ImmediateData=Yes",
+		"ImmediateData=maybe",
+		"FirstBurstLength=262145",
+		"MaxBurstLength=NotUnderstood",
+		"AuthMethod=None",
+		"CHAP_A=5",
+		"InitiatorName=x",
+		"TargetPortalGroupTag=1",
+		"no-equals-sign",
+		"=1",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		struct login_config cfg = config(AUTH_NONE);
+		struct play p = begin_operational(&cfg);
+
+		CU_ASSERT_FALSE(partial(&p, bad[i]));
+		check_failed(&p, ISDSC_INVALID_TEXT_KEY, EPROTO, 11, "");
+	}
+}
+
+static void test_login_key_twice_over_two_responses(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+
+	CU_ASSERT_TRUE(partial(&p, "ImmediateData=Yes"));
+	CU_ASSERT_FALSE(partial(&p, "ImmediateData=Yes"));
+	check_failed(&p, ISDSC_INVALID_TEXT_KEY, EPROTO, 11, "given twice");
+}
+
+static void test_login_operational_key_in_security_stage(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin(&cfg);
+
+	CU_ASSERT_FALSE(transit(&p, "AuthMethod=None MaxRecvDataSegmentLength=8192"));
+	check_failed(&p, ISDSC_INVALID_TEXT_KEY, EPROTO, 11, "security stage");
+}
+
+/* --- a further connection --- */
+
+static void test_login_further_connection(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct keys_values session;
+	struct login_result r;
+	struct play p = begin_operational(&cfg);
+
+	CU_ASSERT_TRUE(transit(&p, ANSWERS));
+	login_result(p.l, &r);
+	session = r.values;
+	finish(&p);
+
+	cfg.tsih = TSIH;
+	cfg.cid = 6;
+	cfg.cmd_sn = 500;
+	cfg.session_values = &session;
+	p = begin(&cfg);
+	CU_ASSERT_EQUAL(p.req.tsih, TSIH);
+	CU_ASSERT_EQUAL(p.req.cid, 6);
+	CU_ASSERT_EQUAL(p.req.cmd_sn, 500);
+	check_request(&p, true, 0,
+		      "InitiatorName=" INITIATOR " TargetName=" TARGET " AuthMethod=None ");
+	login_set_cmd_sn(p.l, 507); /* 11.12.8 */
+	CU_ASSERT_TRUE(transit(&p, "TargetPortalGroupTag=1 AuthMethod=None"));
+	CU_ASSERT_EQUAL(p.req.cmd_sn, 507);
+	check_request(&p, true, 1,
+		      "HeaderDigest=None DataDigest=None MaxRecvDataSegmentLength=1048576 ");
+	/* LIO proposes session keys here */
+	CU_ASSERT_TRUE(partial(&p, "HeaderDigest=None DataDigest=None MaxBurstLength=1048576 "
+				   "MaxConnections=8"));
+	check_request(&p, true, 1, "MaxBurstLength=262144 MaxConnections=1 ");
+	CU_ASSERT_TRUE(transit(&p, ""));
+	login_result(p.l, &r);
+	CU_ASSERT_EQUAL(r.tsih, TSIH);
+	CU_ASSERT_EQUAL(r.values.max_burst_length, 262144);
+	finish(&p);
+}
+
+static void test_login_restarted_connection_acknowledges_status(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p;
+
+	cfg.tsih = TSIH;
+	cfg.exp_stat_sn = 0x1234;
+	p = begin(&cfg);
+	CU_ASSERT_EQUAL(p.req.exp_stat_sn, 0x1234); /* 11.12.9 */
+	CU_ASSERT_TRUE(partial(&p, ""));
+	CU_ASSERT_EQUAL(p.req.exp_stat_sn, 1001);
+	end(&p);
+}
+
+/* 2.1 to 2.3 */
+static void test_login_tsih(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+	uint8_t bhs[ISCSI_BHS_BYTES];
+
+	p.rsp.csg = 1; /* final with TSIH 0 */
+	p.rsp.is_transit = true;
+	p.rsp.nsg = 3;
+	CU_ASSERT_FALSE(send_text(&p, ANSWERS));
+	check_protocol_failure(&p, 11, "TSIH 0");
+
+	p = begin(&cfg); /* early, and then another one */
+	p.rsp.tsih = 9;
+	CU_ASSERT_TRUE(transit(&p, "AuthMethod=None"));
+	p.rsp.tsih = 10;
+	CU_ASSERT_FALSE(transit(&p, ANSWERS));
+	check_protocol_failure(&p, 11, "changed the TSIH");
+
+	cfg.tsih = TSIH; /* a session's must stay */
+	p = begin(&cfg);
+	p.rsp.tsih = TSIH + 1;
+	CU_ASSERT_FALSE(transit(&p, "AuthMethod=None"));
+	check_protocol_failure(&p, 11, "changed the TSIH");
+
+	p = begin(&cfg); /* 0 before the end is tolerated */
+	p.rsp.tsih = 0;
+	CU_ASSERT_TRUE(transit(&p, "AuthMethod=None"));
+	pdu_put_login_response(bhs, &p.rsp);
+	end(&p);
+}
+
+/* --- headers --- */
+
+#define CHECK_FIELD(change, event, want)                           \
+	do {                                                       \
+		struct login_config cfg_ = config(AUTH_NONE);      \
+		struct play p = begin(&cfg_);                      \
+                                                                   \
+		p.rsp.csg = 0;                                     \
+		p.rsp.is_transit = true;                           \
+		p.rsp.nsg = 1;                                     \
+		change;                                            \
+		CU_ASSERT_FALSE(send_text(&p, "AuthMethod=None")); \
+		check_protocol_failure(&p, event, want);           \
+	} while (0)
+
+static void test_login_wrong_header(void)
+{
+	CHECK_FIELD(p.rsp.itt++, 11, "Initiator Task Tag");
+	CHECK_FIELD(p.rsp.isid[5]++, 11, "ISID");
+	CHECK_FIELD(p.rsp.version_active = 1, 11, "Version-active");
+	CHECK_FIELD(p.rsp.csg = 2, 11, "current stage");
+	CHECK_FIELD(p.rsp.csg = 1; p.rsp.nsg = 3; p.rsp.tsih = 1, 11, "another login stage");
+	CHECK_FIELD(p.rsp.nsg = 2, 11, "reserved next stage");
+	CHECK_FIELD(p.rsp.nsg = 0, 11, "not after the current");
+	CHECK_FIELD(p.rsp.nsg = 3; p.rsp.tsih = 1, 11, "later stage than asked");
+	CHECK_FIELD(p.rsp.is_continued = true, 11, "T and C bit");
+	CHECK_FIELD(p.has_wrong_length = true, 11, "another length");
+}
+
+static void test_login_version_max_that_changes(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin(&cfg);
+
+	p.rsp.version_max = 1;
+	CU_ASSERT_TRUE(transit(&p, "AuthMethod=None"));
+	p.rsp.version_max = 2;
+	CU_ASSERT_FALSE(transit(&p, ANSWERS));
+	check_protocol_failure(&p, 11, "Version-max");
+}
+
+static void test_login_segment_over_8192(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+	g_autofree char *text = g_strnfill(8193, 'a');
+
+	CU_ASSERT_FALSE(continued(&p, text, 8193));
+	check_protocol_failure(&p, 11, "greater than MaxRecvDataSegmentLength");
+}
+
+/* 8.1 */
+static void test_login_other_pdu(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+
+	for (unsigned opcode = 0; opcode < 0x40; opcode++) {
+		struct play p = begin(&cfg);
+		uint8_t bhs[ISCSI_BHS_BYTES] = { (uint8_t)opcode, 0x80 };
+
+		memset(bhs + 16, 0xff, 8);
+		if (opcode == ISCSI_LOGIN_RESPONSE) {
+			end(&p);
+			continue;
+		}
+		CU_ASSERT_FALSE(login_response(p.l, bhs, NULL, 0));
+		CU_ASSERT_EQUAL(login_status(p.l), -1);
+		if (opcode == ISCSI_REJECT)
+			check_protocol_failure(&p, 29, "rejected the Login Request");
+		else
+			check_protocol_failure(&p, 11, "not a Login Response");
+	}
+}
+
+/* Events 3 and 4: told, and put right. 4.2.2.1: a MaxCmdSN that makes no sense is not taken. */
+static void test_login_odd_numbers(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+	struct login_result r;
+
+	p.rsp.max_cmd_sn = CMD_SN - 2;
+	CU_ASSERT_TRUE(transit(&p, ANSWERS));
+	login_result(p.l, &r);
+	CU_ASSERT_EQUAL(r.max_cmd_sn, CMD_SN + 63); /* of the response before */
+	finish(&p);
+
+	p = begin_operational(&cfg);
+	p.rsp.max_cmd_sn = CMD_SN - 1; /* closed window */
+	CU_ASSERT_TRUE(transit(&p, ANSWERS));
+	login_result(p.l, &r);
+	CU_ASSERT_EQUAL(r.max_cmd_sn, CMD_SN - 1);
+	CU_ASSERT_EQUAL(login_event(p.l, NULL), 3);
+	finish(&p);
+
+	p = begin_operational(&cfg);
+	CU_ASSERT_TRUE(partial(&p,
+			       "FirstBurstLength=65536 MaxBurstLength=512 HeaderDigest=None "
+			       "DataDigest=None MaxConnections=1 InitialR2T=Yes "
+			       "ImmediateData=No DefaultTime2Wait=2 DefaultTime2Retain=0 "
+			       "MaxOutstandingR2T=1 ErrorRecoveryLevel=0"));
+	CU_ASSERT_TRUE(transit(&p, ""));
+	login_result(p.l, &r);
+	CU_ASSERT_EQUAL(r.values.first_burst_length, 512);
+	CU_ASSERT_EQUAL(login_event(p.l, NULL), 4);
+	finish(&p);
+}
+
+/* --- text over several PDUs --- */
+
+static void test_login_text_by_instalments(void)
+{
+	static const char text[] = "TargetAlias=a long name\0TargetPortalGroupTag=7\0";
+	struct login_config cfg = config(AUTH_NONE);
+	struct login_result r;
+	struct play p = begin(&cfg);
+
+	for (size_t i = 0; i + 2 < sizeof(text); i++) { /* a byte each: the last one follows */
+		CU_ASSERT_TRUE_FATAL(continued(&p, text + i, 1));
+		CU_ASSERT_FALSE(p.req.is_transit || p.req.is_continued);
+		CU_ASSERT_STRING_EQUAL(p.said, "");
+	}
+	p.rsp.is_continued = false;
+	CU_ASSERT_TRUE(send_bytes(&p, text + sizeof(text) - 2, 1));
+	check_request(&p, true, 0, "");
+	CU_ASSERT_TRUE(transit(&p, ""));
+	CU_ASSERT_TRUE(transit(&p, ANSWERS));
+	login_result(p.l, &r);
+	CU_ASSERT_EQUAL(r.values.target_portal_group_tag, 7);
+	CU_ASSERT_STRING_EQUAL(r.values.target_alias, "a long name");
+	finish(&p);
+}
+
+/* The empty answers to the C bit must not set T, so T in response is a breach. */
+static void test_login_t_after_continuation(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin(&cfg);
+
+	CU_ASSERT_TRUE(continued(&p, "AuthMethod=", 11));
+	CU_ASSERT_FALSE(transit(&p, "None"));
+	check_protocol_failure(&p, 11, "unasked");
+}
+
+static void test_login_continuations_are_bounded(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	g_autofree char *text = g_strnfill(8192, 'a');
+	static const struct {
+		size_t bytes;
+		int rounds;
+	} cases[] = { { 0, 64 }, { 1, 1024 }, { 8192, 32 } };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct play p = begin_operational(&cfg);
+		int rounds = 0;
+
+		while (continued(&p, text, cases[i].bytes))
+			rounds++;
+		CU_ASSERT_EQUAL(rounds, cases[i].rounds);
+		check_protocol_failure(&p, 11, i < 2 ? "to an end" : "too much text");
+	}
+}
+
+/* Our answers to 120 unknown keys with long names are more than 8192 bytes. */
+static void test_login_own_text_over_8192(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+	g_autoptr(GString) text = g_string_new(NULL), want = g_string_new(NULL);
+	g_autofree char *first = NULL, *all = NULL;
+
+	for (int i = 0; i < 120; i++) {
+		g_autofree char *name = g_strdup_printf("X-com.example.%049d", i);
+
+		g_string_append_printf(text, "%s= ", name);
+		g_string_append_printf(want, "%s=NotUnderstood ", name);
+	}
+	CU_ASSERT_TRUE_FATAL(partial(&p, text->str));
+	CU_ASSERT_TRUE(p.req.is_continued);
+	CU_ASSERT_FALSE(p.req.is_transit);
+	CU_ASSERT_EQUAL(p.req.data_bytes, 8192);
+	first = g_strdup(p.said);
+	CU_ASSERT_TRUE_FATAL(partial(&p, "")); /* "go on" */
+	CU_ASSERT_FALSE(p.req.is_continued);
+	CU_ASSERT_TRUE(p.req.is_transit);
+	all = g_strconcat(first, p.said, NULL);
+	CU_ASSERT_STRING_EQUAL(all, want->str);
+	CU_ASSERT_TRUE(transit(&p, ANSWERS));
+	finish(&p);
+
+	p = begin_operational(&cfg);
+	CU_ASSERT_TRUE_FATAL(partial(&p, text->str));
+	CU_ASSERT_FALSE(partial(&p, "HeaderDigest=None"));
+	check_protocol_failure(&p, 11, "text that is not complete");
+}
+
+/* --- status --- */
+
+/* 11.13.5 */
+static void test_login_status(void)
+{
+	static const struct {
+		unsigned status;
+		int code, errno_value;
+		const char *want;
+	} cases[] = {
+		{ 0x0200, ISDSC_INITIATOR_ERROR, EPROTO, "0200 initiator error" },
+		{ 0x0201, ISDSC_AUTHENTICATION_FAILURE, EACCES, "may want CHAP" },
+		{ 0x0202, ISDSC_AUTHORIZATION_FAILURE, EACCES, "0202 authorization failure" },
+		{ 0x0203, ISDSC_NOT_FOUND, ENOENT, "0203 target not found" },
+		{ 0x0204, ISDSC_TARGET_REMOVED, ENOENT, "0204 target removed" },
+		{ 0x0205, ISDSC_UNSUPPORTED_VERSION, EPROTO, "0205 unsupported version" },
+		{ 0x0206, ISDSC_TOO_MANY_CONNECTIONS, EUSERS, "0206 too many connections" },
+		{ 0x0207, ISDSC_MISSING_PARAMETER, EPROTO, "0207 missing parameter" },
+		{ 0x0208, ISDSC_CANT_INCLUDE_IN_SESSION, EOPNOTSUPP, "0208 cannot include" },
+		{ 0x0209, ISDSC_SESSION_TYPE_NOT_SUPPORTED, EOPNOTSUPP, "0209 session type" },
+		{ 0x020a, ISDSC_INVALID_SESSION_ID, ENOENT, "020a session does not exist" },
+		{ 0x020b, ISDSC_INITIATOR_ERROR, EPROTO, "020b invalid request" },
+		{ 0x0299, ISDSC_INITIATOR_ERROR, EPROTO,
+		  "0299 unknown detail (class 0x02 initiator error, detail 0x99)" },
+		{ 0x0300, ISDSC_TARGET_ERROR, EIO, "0300 target error" },
+		{ 0x0301, ISDSC_SERVICE_UNAVAILABLE, EBUSY, "0301 service unavailable" },
+		{ 0x0302, ISDSC_OUT_OF_RESOURCES, ENOSPC,
+		  "0302 target out of resources (class 0x03 target error, detail 0x02)" },
+		{ 0x03ff, ISDSC_TARGET_ERROR, EIO, "03ff unknown detail" },
+		{ 0x0400, ISDSC_LOGIN_FAILED, EPROTO, "0400 unknown detail (class 0x04" },
+		{ 0xff01, ISDSC_LOGIN_FAILED, EPROTO, "ff01 unknown detail" },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct login_config cfg = config(AUTH_NONE);
+		struct play p = begin(&cfg);
+
+		p.rsp.status_class = (uint8_t)(cases[i].status >> 8);
+		p.rsp.status_detail = (uint8_t)cases[i].status;
+		CU_ASSERT_FALSE(partial(&p, ""));
+		CU_ASSERT_EQUAL(login_status(p.l), (int)cases[i].status);
+		check_failed(&p, cases[i].code, cases[i].errno_value, 10, cases[i].want);
+	}
+}
+
+/* T, CSG, NSG and the numbers mean nothing in a reject (6.3.1). */
+static void test_login_status_with_odd_header(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin_operational(&cfg);
+
+	p.rsp.status_class = 2;
+	p.rsp.status_detail = 3;
+	p.rsp.is_transit = p.rsp.is_continued = true;
+	p.rsp.csg = 2;
+	p.rsp.stat_sn = 0;
+	p.rsp.version_active = 1;
+	memset(p.rsp.isid, 0, 6);
+	CU_ASSERT_FALSE(send_text(&p, ""));
+	check_failed(&p, ISDSC_NOT_FOUND, ENOENT, 10, "target not found");
+}
+
+/* --- redirection --- */
+
+static void redirects(unsigned detail, const char *text, const char *want)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin(&cfg);
+	bool is_permanent = detail != 2;
+
+	p.rsp.status_class = 1;
+	p.rsp.status_detail = (uint8_t)detail;
+	CU_ASSERT_FALSE(partial(&p, text));
+	CU_ASSERT_EQUAL_FATAL(login_state(p.l), LOGIN_REDIRECTED);
+	CU_ASSERT_STRING_EQUAL(login_redirect(p.l, &is_permanent), want);
+	CU_ASSERT_EQUAL(is_permanent, detail == 2);
+	CU_ASSERT_EQUAL(login_status(p.l), (int)(0x0100 | detail));
+	CU_ASSERT_PTR_NULL(login_error(p.l));
+	end(&p);
+}
+
+static void test_login_redirect(void)
+{
+	redirects(1, "TargetAddress=10.0.0.9:3261", "10.0.0.9:3261");
+	redirects(2, "TargetAddress=10.0.0.9", "10.0.0.9");
+	redirects(1, "TargetAlias=x TargetAddress=[fe80::1]:3260,1", "[fe80::1]:3260");
+	redirects(1, "TargetAddress=a.example.com:3260 TargetAddress=b.example.com",
+		  "a.example.com:3260");
+	redirects(9, "TargetAddress=10.0.0.9", "10.0.0.9"); /* detail unknown: temporary */
+}
+
+static void refuses_redirect(const char *text, const char *want)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin(&cfg);
+
+	p.rsp.status_class = 1;
+	p.rsp.status_detail = 1;
+	CU_ASSERT_FALSE(partial(&p, text));
+	check_failed(&p, ISDSC_TARGET_MOVED_TEMPORARILY, EPROTO, 12, want);
+}
+
+static void test_login_redirect_to_nowhere(void)
+{
+	refuses_redirect("", "gives no address");
+	refuses_redirect("TargetName=x", "gives no address");
+	refuses_redirect("TargetAddress=", "an address that is none");
+	refuses_redirect("TargetAddress=[::1", "an address that is none");
+	refuses_redirect("TargetAddress=10.0.0.1:99999", "an address that is none");
+	refuses_redirect("garbage", "gives no address");
+}
+
+/* --- authentication --- */
+
+static const struct {
+	unsigned number;
+	const char *digest;
+	const char *response; /* computed with hashlib, see test_chap.c */
+} algorithms[] = {
+	{ 5, "MD5", "0x78faec21ba7a17fb9bef3ce96a331303" },
+	{ 6, "SHA1", "0x1df2a1082ba7fff97ea5e89936ad19c04082be76" },
+	{ 7, "SHA2-256", "0x77c201a894898bf41311aaa674fd438a0180408646244f4d0234eccc32279f92" },
+	{ 8, "SHA3-256", "0x2b0cd65283965c8c49bdd2f52ab18e01dcf162437623f3b11c87f3cf9e33b727" },
+};
+
+/* CHAP chosen and our algorithms offered. */
+static struct play begin_chap(const struct login_config *cfg)
+{
+	struct play p = begin(cfg);
+
+	check_request(&p, false, 0,
+		      "InitiatorName=" INITIATOR " TargetName=" TARGET
+		      " SessionType=Normal AuthMethod=CHAP ");
+	CU_ASSERT_TRUE(partial(&p, "TargetPortalGroupTag=1 AuthMethod=CHAP"));
+	check_request(&p, false, 0, "CHAP_A=8,7,6,5 ");
+	return p;
+}
+
+/* A challenge for the algorithm; our response is out then. */
+static gboolean challenge(struct play *p, size_t algorithm)
+{
+	g_autofree char *text = g_strdup_printf("CHAP_A=%u CHAP_I=35 CHAP_C=" CHALLENGE,
+						algorithms[algorithm].number);
+
+	return partial(p, text);
+}
+
+static void test_login_chap_one_way(void)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(algorithms); i++) {
+		struct login_config cfg = config(AUTH_CHAP);
+		struct play p = begin_chap(&cfg);
+		g_autofree char *want =
+			g_strdup_printf("CHAP_N=tom CHAP_R=%s ", algorithms[i].response);
+
+		CU_ASSERT_TRUE(challenge(&p, i));
+		check_request(&p, true, 0, want);
+		CU_ASSERT_TRUE(transit(&p, ""));
+		CU_ASSERT_EQUAL(login_state(p.l), LOGIN_OPERATIONAL);
+		CU_ASSERT_TRUE(transit(&p, ANSWERS));
+		finish(&p);
+	}
+}
+
+static void test_login_chap_verdict_delayed(void)
+{
+	struct login_config cfg = config(AUTH_CHAP);
+	struct play p = begin_chap(&cfg);
+
+	CU_ASSERT_TRUE(challenge(&p, 0));
+	CU_ASSERT_TRUE(partial(&p, ""));
+	check_request(&p, true, 0, "");
+	CU_ASSERT_TRUE(transit(&p, ""));
+	check_request(&p, true, 1, NULL);
+	end(&p);
+}
+
+static void test_login_chap_rejected(void)
+{
+	struct login_config cfg = config(AUTH_CHAP);
+	struct play p = begin_chap(&cfg);
+
+	CU_ASSERT_TRUE(challenge(&p, 0));
+	p.rsp.status_class = 2;
+	p.rsp.status_detail = 1;
+	CU_ASSERT_FALSE(partial(&p, ""));
+	check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, 10, "are user and secret");
+}
+
+/* tgtd 1.0.85 with our offer: picks 7, wants SHA-1's 20 bytes, answers 0200. */
+static void test_login_chap_target_that_mistakes_sha256(void)
+{
+	static const struct {
+		size_t algorithm;
+		unsigned detail;
+		bool want;
+	} cases[] = { { 2, 0, true }, { 2, 1, false }, { 3, 0, false }, { 0, 0, false } };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct login_config cfg = config(AUTH_CHAP);
+		struct play p = begin_chap(&cfg);
+
+		CU_ASSERT_TRUE(challenge(&p, cases[i].algorithm));
+		CU_ASSERT_FALSE(login_wants_no_sha256(p.l));
+		p.rsp.status_class = 2;
+		p.rsp.status_detail = (uint8_t)cases[i].detail;
+		CU_ASSERT_FALSE(partial(&p, ""));
+		CU_ASSERT_EQUAL(login_wants_no_sha256(p.l), cases[i].want);
+		end(&p);
+	}
+}
+
+/* The proof of a target that knows @secret, over our challenge in p->said. */
+static char *prove(const struct play *p, size_t algorithm, const char *secret)
+{
+	g_autofree char *challenge_text = g_strdup(strstr(p->said, "CHAP_C=") + 7);
+	g_autoptr(GByteArray) text = g_byte_array_new();
+	uint8_t id = (uint8_t)atoi(strstr(p->said, "CHAP_I=") + 7), digest[EVP_MAX_MD_SIZE];
+	size_t len, bytes;
+	int r;
+	g_autofree uint8_t *own = NULL;
+
+	*strchr(challenge_text, ' ') = '\0';
+	own = text_decode_binary(challenge_text, 1024, &len, &r);
+	g_byte_array_append(text, &id, 1);
+	g_byte_array_append(text, (const guint8 *)secret, (guint)strlen(secret));
+	g_byte_array_append(text, own, (guint)len);
+	EVP_Q_digest(NULL, algorithms[algorithm].digest, NULL, text->data, text->len, digest,
+		     &bytes);
+	return text_encode_hex(digest, bytes);
+}
+
+static void test_login_chap_mutual(void)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(algorithms); i++) {
+		struct login_config cfg = config(AUTH_MUTUAL);
+		g_autoptr(GString) params = g_string_new(NULL);
+		struct play p = begin_chap(&cfg);
+		g_autofree char *response = NULL, *text = NULL, *line = NULL;
+
+		CU_ASSERT_TRUE(challenge(&p, i));
+		check_request(&p, true, 0, NULL);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(strstr(p.said, " CHAP_C=0x"));
+		response = prove(&p, i, "mutualsecret34");
+		text = g_strdup_printf("CHAP_N=jerry CHAP_R=%s", response);
+		CU_ASSERT_TRUE(transit(&p, text));
+		CU_ASSERT_TRUE(transit(&p, ANSWERS));
+		login_print(p.l, params);
+		line = g_strdup_printf("AuthMethod CHAP CHAP\nCHAP_A 8,7,6,5 %u\n"
+				       "CHAP_N tom jerry\nHeaderDigest None None\n",
+				       algorithms[i].number);
+		CU_ASSERT_TRUE(g_str_has_prefix(params->str, line));
+		CU_ASSERT_PTR_NULL(strstr(params->str, "secret"));
+		finish(&p);
+	}
+}
+
+/* A target that proves itself with T=0 first. */
+static void test_login_chap_mutual_in_two_steps(void)
+{
+	struct login_config cfg = config(AUTH_MUTUAL);
+	struct play p = begin_chap(&cfg);
+	g_autofree char *response = NULL, *text = NULL;
+
+	CU_ASSERT_TRUE(challenge(&p, 0));
+	response = prove(&p, 0, "mutualsecret34");
+	text = g_strdup_printf("CHAP_N=jerry CHAP_R=%s", response);
+	CU_ASSERT_TRUE(partial(&p, text));
+	check_request(&p, true, 0, "");
+	CU_ASSERT_TRUE(transit(&p, ""));
+	CU_ASSERT_TRUE(transit(&p, ANSWERS));
+	finish(&p);
+}
+
+static void refuses_proof(const char *name, const char *secret, bool is_transit, unsigned event)
+{
+	struct login_config cfg = config(AUTH_MUTUAL);
+	struct play p = begin_chap(&cfg);
+	g_autofree char *response = NULL, *text = NULL;
+	const char *pair;
+
+	CU_ASSERT_TRUE(challenge(&p, 0));
+	response = prove(&p, 0, secret ? secret : "");
+	text = secret ? g_strdup_printf("CHAP_N=%s CHAP_R=%s", name, response) : g_strdup(name);
+	CU_ASSERT_FALSE(is_transit ? transit(&p, text) : partial(&p, text));
+	login_event(p.l, &pair);
+	check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, event, "CHAP: ");
+}
+
+static void test_login_chap_mutual_failures(void)
+{
+	refuses_proof("jerry", "wrongsecret12", true, 17);
+	refuses_proof("jerry", "secretsecret12", true, 17); /* ours */
+	refuses_proof("tom", "mutualsecret34", true, 16);
+	refuses_proof("", NULL, true, 16); /* goes on without a proof */
+	refuses_proof("", NULL, false, 16);
+	refuses_proof("CHAP_N=jerry", NULL, true, 16);
+	refuses_proof("CHAP_R=0x00", NULL, true, 17);
+}
+
+/* Ours comes back on a second connection of the session. */
+static void test_login_chap_reflection(void)
+{
+	struct login_config cfg = config(AUTH_MUTUAL);
+	struct chap_history *h = chap_history_new();
+	g_autofree char *text = NULL;
+	struct play first, second;
+
+	cfg.chap_history = h;
+	first = begin_chap(&cfg);
+	CU_ASSERT_TRUE(challenge(&first, 0));
+	second = begin_chap(&cfg);
+	text = g_strdup_printf("CHAP_A=5 CHAP_I=1 %s", strstr(first.said, "CHAP_C="));
+	CU_ASSERT_FALSE(partial(&second, text));
+	check_failed(&second, ISDSC_AUTHENTICATION_FAILURE, EACCES, 15, "reflection");
+	end(&first);
+	chap_history_free(h);
+}
+
+static void test_login_chap_challenge_used_again(void)
+{
+	struct login_config cfg = config(AUTH_CHAP);
+	struct chap_history *h = chap_history_new();
+	struct play p;
+
+	cfg.chap_history = h;
+	p = begin_chap(&cfg);
+	CU_ASSERT_TRUE(challenge(&p, 0));
+	end(&p);
+	p = begin_chap(&cfg);
+	CU_ASSERT_FALSE(challenge(&p, 0));
+	check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, 15, "second time");
+	chap_history_free(h);
+}
+
+static void test_login_chap_bad_steps(void)
+{
+	static const struct {
+		const char *text;
+		unsigned event;
+	} bad[] = {
+		{ "CHAP_A=4 CHAP_I=1 CHAP_C=0x00", 14 },
+		{ "CHAP_A=5 CHAP_I=1", 16 },
+		{ "CHAP_A=5 CHAP_I=256 CHAP_C=0x00", 16 },
+		{ "CHAP_A=5 CHAP_I=1 CHAP_C=zz", 15 },
+		{ "CHAP_N=jerry CHAP_R=0x00", 16 },
+		{ "CHAP_Q=1", 16 },
+		{ "AuthMethod=CHAP", 13 },
+		{ "", 16 },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		struct login_config cfg = config(AUTH_CHAP);
+		struct play p = begin_chap(&cfg);
+
+		CU_ASSERT_FALSE(partial(&p, bad[i].text));
+		check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, bad[i].event, "");
+	}
+}
+
+static void test_login_chap_challenge_of_1024_bytes(void)
+{
+	g_autofree char *zeros = g_strnfill(2048, '0');
+
+	for (int more = 0; more < 2; more++) {
+		struct login_config cfg = config(AUTH_CHAP);
+		struct play p = begin_chap(&cfg);
+		g_autofree char *text = g_strdup_printf("CHAP_A=5 CHAP_I=255 CHAP_C=0x%s%s",
+							more ? "00" : "", zeros);
+
+		CU_ASSERT_EQUAL(partial(&p, text), !more);
+		if (more) {
+			check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, 33, "1024");
+			continue;
+		}
+		CU_ASSERT_STRING_EQUAL(p.said,
+				       "CHAP_N=tom CHAP_R=0x78e63b1f46a5a822878e2ed33ed0e7fd ");
+		end(&p);
+	}
+}
+
+/* auth=chap and a target that would rather not: never without. */
+static void test_login_chap_is_never_skipped(void)
+{
+	static const struct {
+		const char *text;
+		bool is_transit;
+		unsigned event;
+	} bad[] = {
+		{ "AuthMethod=None", true, 38 },       { "AuthMethod=None", false, 38 },
+		{ "AuthMethod=CHAP", true, 38 },       { "", true, 38 },
+		{ "AuthMethod=Reject", false, 38 },    { "AuthMethod=SRP", false, 13 },
+		{ "AuthMethod=", false, 13 },	       { "", false, 41 },
+		{ "AuthMethod=CHAP,None", false, 13 }, { "AuthMethod=Irrelevant", false, 38 },
+	};
+
+	for (size_t i = 0; i < 2 * G_N_ELEMENTS(bad); i++) {
+		struct login_config cfg = config(i % 2 ? AUTH_MUTUAL : AUTH_CHAP);
+		struct play p = begin(&cfg);
+		gboolean goes_on = bad[i / 2].is_transit ? transit(&p, bad[i / 2].text)
+							 : partial(&p, bad[i / 2].text);
+
+		CU_ASSERT_FALSE(goes_on);
+		check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, bad[i / 2].event, "");
+	}
+}
+
+/* The same between the steps of CHAP. */
+static void test_login_chap_is_never_cut_short(void)
+{
+	struct login_config cfg = config(AUTH_CHAP);
+	struct play p = begin_chap(&cfg);
+
+	CU_ASSERT_FALSE(transit(&p, ""));
+	check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, 38, "goes on without");
+	p = begin_chap(&cfg);
+	CU_ASSERT_FALSE(transit(&p, "CHAP_A=5 CHAP_I=1 CHAP_C=" CHALLENGE));
+	check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, 38, "goes on without");
+}
+
+/* auth=none and a target that wants more: what to do is said. */
+static void test_login_target_insists_on_chap(void)
+{
+	static const char *const bad[] = { "AuthMethod=CHAP", "AuthMethod=Reject", "CHAP_A=5" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		struct login_config cfg = config(AUTH_NONE);
+		struct play p = begin(&cfg);
+
+		CU_ASSERT_FALSE(partial(&p, bad[i]));
+		check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, 40,
+			     "auth=chap user= secret=");
+	}
+}
+
+/* A configuration that cannot work: nothing but the AuthMethod is ever said. */
+static void test_login_without_secret_is_no_login_without_chap(void)
+{
+	struct login_config cfg = config(AUTH_CHAP);
+	struct chap_config no_secret = { .user = (char *)"tom" };
+	struct play p;
+
+	cfg.chap = NULL;
+	p = begin(&cfg);
+	CU_ASSERT_PTR_NOT_NULL(strstr(p.said, "AuthMethod=CHAP "));
+	CU_ASSERT_FALSE(partial(&p, "AuthMethod=CHAP"));
+	check_failed(&p, ISDSC_TARGET_AUTHINFO_UNAVAILABLE, EACCES, 0, "no user and secret");
+	cfg.chap = &no_secret;
+	p = begin(&cfg);
+	CU_ASSERT_FALSE(transit(&p, "AuthMethod=None"));
+	check_failed(&p, ISDSC_TARGET_AUTHINFO_UNAVAILABLE, EACCES, 0, "no secret");
+}
+
+static void test_login_names_of_states(void)
+{
+	CU_ASSERT_STRING_EQUAL(login_state_name(LOGIN_START), "START");
+	CU_ASSERT_STRING_EQUAL(login_state_name(LOGIN_REDIRECTED), "REDIRECTED");
+	login_free(NULL);
+}
+
+UNIT_MAIN("login", UNIT(test_login_first_request), UNIT(test_login_without_authentication),
+	  UNIT(test_login_target_silent_about_authmethod), UNIT(test_login_t_bit_delayed),
+	  UNIT(test_login_rounds_are_bounded), UNIT(test_login_any_stat_sn),
+	  UNIT(test_login_stat_sn_that_jumps), UNIT(test_login_discovery),
+	  UNIT(test_login_proposals_of_the_target_are_answered),
+	  UNIT(test_login_proposal_in_the_final_response), UNIT(test_login_unanswered_offer),
+	  UNIT(test_login_required_digest), UNIT(test_login_bad_keys),
+	  UNIT(test_login_key_twice_over_two_responses),
+	  UNIT(test_login_operational_key_in_security_stage),
+	  UNIT(test_login_further_connection),
+	  UNIT(test_login_restarted_connection_acknowledges_status), UNIT(test_login_tsih),
+	  UNIT(test_login_wrong_header), UNIT(test_login_version_max_that_changes),
+	  UNIT(test_login_segment_over_8192), UNIT(test_login_other_pdu),
+	  UNIT(test_login_odd_numbers), UNIT(test_login_text_by_instalments),
+	  UNIT(test_login_t_after_continuation), UNIT(test_login_continuations_are_bounded),
+	  UNIT(test_login_own_text_over_8192), UNIT(test_login_status),
+	  UNIT(test_login_status_with_odd_header), UNIT(test_login_redirect),
+	  UNIT(test_login_redirect_to_nowhere), UNIT(test_login_chap_one_way),
+	  UNIT(test_login_chap_verdict_delayed), UNIT(test_login_chap_rejected),
+	  UNIT(test_login_chap_target_that_mistakes_sha256), UNIT(test_login_chap_mutual),
+	  UNIT(test_login_chap_mutual_in_two_steps), UNIT(test_login_chap_mutual_failures),
+	  UNIT(test_login_chap_reflection), UNIT(test_login_chap_challenge_used_again),
+	  UNIT(test_login_chap_bad_steps), UNIT(test_login_chap_challenge_of_1024_bytes),
+	  UNIT(test_login_chap_is_never_skipped), UNIT(test_login_chap_is_never_cut_short),
+	  UNIT(test_login_target_insists_on_chap),
+	  UNIT(test_login_without_secret_is_no_login_without_chap),
+	  UNIT(test_login_names_of_states))
