@@ -63,8 +63,8 @@ struct attr_dir {
 	const char *name;   /* "targets/IQN": how the man page calls it */
 	const char *readme;
 	const struct attr *attrs;
-	/* What comes and goes: children of one sort, under the row @child, whose name counts for
-	 * nothing. Returns what @s answered last. NULL: there are none. */
+	/* What comes and goes: children of one sort, under the row @child, whose name counts
+	 * for nothing. Returns what @s answered last. NULL: there are none. */
 	bool (*list)(struct object *o, const struct attr *child, struct attr_sink *s);
 	const struct attr *child;
 	/* The child of that name (borrowed) or NULL: where listing them all would be slow. */

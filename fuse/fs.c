@@ -25,11 +25,11 @@
 
 #define FS_BUDGET 64 /* requests a turn: so that the targets' sockets get theirs */
 
-/* O_DIRECT comes in two ways. Through the page cache's own, the kernel makes a short write (over
- * the end of the disk) EIO, waits for each request deaf to signals, and lets one write() at a
- * time in. So an O_DIRECT open is answered with FOPEN_DIRECT_IO, where there is none of that (but no shared
- * mmap of that descriptor either). From this protocol version on (Linux 6.6) such a write
- * drops the pages that it makes stale; before, other openers could read old data. */
+/* O_DIRECT can go two ways in the kernel. The usual one makes a short write (over the end of
+ * the disk) EIO, waits for each request deaf to signals, and lets one write() at a time in. So
+ * an O_DIRECT open is answered with FOPEN_DIRECT_IO, which has none of that (and no shared mmap
+ * of that descriptor). From this protocol version on (Linux 6.6) such a write drops the pages that
+ * it makes stale; before, other openers could read old data, so there the usual way it is. */
 #define FS_DIRECT_OPEN_MINOR 39
 
 /* What libfuse said last, a line in pieces: kept for the message when it fails. Its log
@@ -46,6 +46,9 @@ static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list args
 	if (used && fuse_said[used - 1] == '\n')
 		used = 0;
 	vsnprintf(fuse_said + used, sizeof(fuse_said) - used, fmt, args);
+	used = strlen(fuse_said);
+	if (used == sizeof(fuse_said) - 1)
+		fuse_said[used - 1] = '\n'; /* cut */
 	if (!strchr(fuse_said, '\n'))
 		return;
 	log_write(level > FUSE_LOG_WARNING ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "%.*s",
@@ -150,7 +153,8 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = fs->daemon->conf.io_depth;
 	conn->congestion_threshold = conn->max_background;
 	conn->time_gran = 1000;
-	fs->has_direct_open = conn->proto_major > 7 || conn->proto_minor >= FS_DIRECT_OPEN_MINOR;
+	fs->has_direct_open =
+		conn->proto_major > 7 || conn->proto_minor >= FS_DIRECT_OPEN_MINOR;
 	fs->state = FS_READY;
 	loop_call_queue(fs->loop, &fs->ready_call);
 }
@@ -173,8 +177,6 @@ static struct fuse_session *session_make(struct fs *fs, GError **err)
 		fuse_opt_add_arg(&args, "-o");
 		fuse_opt_add_arg(&args, users);
 	}
-	if (fs->config.is_debug)
-		fuse_opt_add_arg(&args, "-d");
 	session = fuse_session_new(&args, &ops, sizeof(ops), fs);
 	fuse_opt_free_args(&args);
 	if (!session)
@@ -252,14 +254,13 @@ bool fs_is_idle(const struct fs *fs)
 
 void fs_unmount(struct fs *fs)
 {
-	bool was_mounted = loop_fd_is_active(&fs->watch) || fs->state != FS_NEW;
-
 	loop_call_cancel(&fs->ready_call);
 	loop_fd_remove(&fs->watch);
 	fs->state = FS_ENDED;
-	if (was_mounted && fs->blkio.fd >= 0)
-		fuse_session_unmount(fs->session);
+	if (fs->blkio.fd < 0)
+		return;
 	fs->blkio.fd = -1;
+	fuse_session_unmount(fs->session);
 }
 
 void fs_free(struct fs *fs)

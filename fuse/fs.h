@@ -30,7 +30,6 @@ enum fs_state { FS_NEW, FS_MOUNTED, FS_READY, FS_ENDED };
 
 struct fs_config {
 	const char *fuse_options; /* for libfuse: "allow_other,ro" */
-	bool is_debug;		  /* libfuse prints every request */
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;

@@ -65,7 +65,9 @@ static const struct attr_dir portal_dir = {
 		"	echo refresh > ctl\n",
 };
 
-static const struct attr portal_row = { "ADDR:PORT", ATTR_DIR, .mode = 0555, .dir = &portal_dir };
+static const struct attr portal_row = {
+	"ADDR:PORT", ATTR_DIR, .mode = 0555, .dir = &portal_dir
+};
 
 static bool list_portals(struct object *o, const struct attr *child, struct attr_sink *s)
 {
@@ -175,7 +177,7 @@ static const struct attr_dir statics_dir = {
 	.readme =
 		"A directory for each target entered by hand.\n"
 		"\n"
-		"	echo 'add-target iqn.2003-01.org.example:disk1 portal=10.0.0.5' > ../ctl\n",
+		"	echo 'add-target iqn.2003-01.org.test:d1 portal=10.0.0.5' > ../ctl\n",
 };
 
 /* --- discovery/ --- */

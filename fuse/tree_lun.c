@@ -120,7 +120,7 @@ const struct attr_dir tree_lun_dir = {
 	.readme =
 		"A logical unit.\n"
 		"\n"
-		"disk        its blocks, as a file to read and write; mode 0444 when write protected\n"
+		"disk        its blocks, to read and write; mode 0444 when write protected\n"
 		"size        in bytes, block_size: of one block\n"
 		"state       ready, not-ready ...\n"
 		"vendor, product, revision, serial, type: what it tells of itself\n"

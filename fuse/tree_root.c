@@ -52,8 +52,8 @@ static const struct attr_dir initiator_dir = {
 	.readme =
 		"Who we are to every target.\n"
 		"\n"
-		"name   the node name sent at login; write a name to fix it, * to go back to the one\n"
-		"       made of the host name; sessions that exist keep theirs\n"
+		"name   the node name sent at login; write a name to fix it, * to go back to\n"
+		"       the one made of the host name; sessions that exist keep theirs\n"
 		"alias  a text for people, sent along; an empty line for none\n"
 		"\n"
 		"	echo iqn.2026-01.org.example:host1 > name\n",
@@ -103,8 +103,9 @@ static const struct attr_dir root_dir = {
 		"sessions/   every session, by number\n"
 		"by-id/      every LUN, by its worldwide name\n"
 		"\n"
-		"In each directory: `cat ctl` prints the commands that can be written to it, `error`\n"
-		"holds the last failures and what to do about them, status.json has everything.\n"
+		"In each directory: `cat ctl` prints the commands that can be written to it,\n"
+		"`error` holds the last failures and what to do about them, status.json has\n"
+		"everything.\n"
 		"\n"
 		"	echo 'add-portal 10.0.0.5' > discovery/ctl\n"
 		"	ls targets\n"

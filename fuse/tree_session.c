@@ -117,7 +117,7 @@ static const struct attr_dir conns_dir = {
 	.list = list_conns,
 	.child = &conn_row,
 	.readme =
-		"A directory for each connection of the session. Numbers are never used twice.\n"
+		"A directory for each connection. Numbers are never used twice.\n"
 		"\n"
 		"	cat */remote\n",
 };

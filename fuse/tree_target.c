@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* targets/: a directory for each target, and in it what each discovery mechanism knows of it. Its
- * sessions and LUNs are in tree_session.c and tree_lun.c. */
+/* targets/: a directory for each target, and in it what each discovery mechanism knows of it.
+ * Its sessions and LUNs are in tree_session.c and tree_lun.c. */
 #include "fuse/tree.h"
 
 #include "base/text.h"

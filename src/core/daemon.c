@@ -33,8 +33,8 @@
 
 static gboolean fail(GError **err, int errno_value, const char *what, const char *path)
 {
-	error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, errno_value, "state directory: %s %s: %s",
-			what, path, g_strerror(errno_value));
+	error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, errno_value,
+			"state directory: %s %s: %s", what, path, g_strerror(errno_value));
 	return FALSE;
 }
 
@@ -108,6 +108,7 @@ static void release_memory(struct object *o)
 {
 	struct daemon *d = container_of(o, struct daemon, obj);
 
+	chap_history_free(d->chap_history);
 	conf_done(&d->conf);
 	g_free(d->state_dir);
 	object_done(o);
@@ -116,6 +117,7 @@ static void release_memory(struct object *o)
 
 static gboolean start_helpers(struct daemon *d, GError **err)
 {
+	d->chap_history = chap_history_new();
 	if (getrandom(d->isid_random, sizeof(d->isid_random), 0) < 0) {
 		error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, errno, "no random bytes: %s",
 				g_strerror(errno));

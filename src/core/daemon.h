@@ -50,6 +50,7 @@ struct daemon {
 	unsigned next_sid;	     /* session ids of the tree */
 	uint8_t isid_random[3];	     /* of this run: RFC 7143 11.12.5, type 10b */
 	uint16_t isid_qualifier;     /* next */
+	struct chap_history *chap_history; /* of all sessions */
 	struct pool bounce;	     /* of DISK_BOUNCE_BYTES */
 	int64_t started_us;	     /* wall clock */
 
@@ -76,8 +77,9 @@ void daemon_shutdown(struct daemon *d, void (*done)(struct daemon *, void *), vo
 /* After shutdown (or when nothing was ever logged in). Memory goes at the end of the turn. */
 void daemon_free(struct daemon *d);
 
-/* Set the initiator's name; "*" goes back to the generated one. Sessions that exist keep theirs.
- * Saving it happens in the background; a failure of that is logged and on the failures of @i. */
+/* Set the initiator's name; "*" goes back to the generated one. Sessions that exist keep
+ * theirs. Saving it happens in the background; a failure of that is logged and on the failures
+ * of @i. */
 gboolean initiator_set_name(struct initiator *i, const char *name, GError **err);
 /* "" takes the alias away. At most 255 bytes of UTF-8 without control characters. */
 gboolean initiator_set_alias(struct initiator *i, const char *alias, GError **err);

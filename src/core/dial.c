@@ -218,7 +218,8 @@ static void step_portal(struct dial *d)
 	d->portal = text_format_portal(c->host, c->port);
 	g_ptr_array_add(d->visited, g_strdup(d->portal));
 	set_state(d, DIAL_RESOLVING);
-	d->resolve = resolve_start(d->daemon->worker, c->host, c->port, d->source, on_resolved, d);
+	d->resolve =
+		resolve_start(d->daemon->worker, c->host, c->port, d->source, on_resolved, d);
 	candidate_free(c);
 }
 
@@ -230,7 +231,7 @@ static bool is_visited(const struct dial *d, const char *portal)
 	return false;
 }
 
-/* The target sent us elsewhere: C8, RFC 7143 11.13.5. FALSE and @err when that leads nowhere. */
+/* The target sent us elsewhere (C8; RFC 7143 11.13.5). FALSE and @err: to nowhere. */
 static gboolean follow_redirect(struct dial *d, const struct conn_login_result *r, GError **err)
 {
 	enum isdsc code = r->is_permanent ? ISDSC_TARGET_MOVED_PERMANENTLY
@@ -283,6 +284,16 @@ static void on_login_failed(struct dial *d, struct conn *c, const struct conn_lo
 
 	if (r->redirect && follow_redirect(d, r, &err)) {
 		go(d, DIAL_PORTAL);
+		return;
+	}
+	/* tgtd takes algorithm 7 for SHA-1, picks it and refuses the answer: once more without it.
+	 * What is left to pick from is what a target without it would pick from. */
+	if (r->wants_no_sha256 && !d->session_config.chap.is_sha256_off) {
+		log_info("%s: %s may mistake CHAP algorithm 7: again without it", d->who,
+			 d->portal);
+		d->session_config.chap.is_sha256_off = true;
+		d->address_next--;
+		go(d, DIAL_ADDRESS);
 		return;
 	}
 	if (err) {
@@ -346,7 +357,8 @@ static void step_ended(struct dial *d)
 	} else if (d->error) {
 		err = make_error(d);
 	} else {
-		error_set(&err, ISDSC_NO_PORTAL_SPECIFIED, "%s: no portal to log in by", d->who);
+		error_set(&err, ISDSC_NO_PORTAL_SPECIFIED, "%s: no portal to log in by",
+			  d->who);
 	}
 	d->done(d->arg, s, d->portal ? d->portal : "-", err);
 	g_clear_error(&err);

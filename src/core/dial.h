@@ -22,9 +22,9 @@ struct dial_config {
 	const char *source; /* numeric address to come from; NULL: any */
 };
 
-/* @s: logged in, its reference is the callee's, who sets its sid, ops and arg; or NULL and @err:
- * "iqn.x: login via 10.0.0.5:3260 refused: 0201 authentication failure". @portal: by which the
- * login went, or the last one tried. */
+/* @s: logged in, its reference is the callee's, who sets its sid, ops and arg; or NULL and
+ * @err: "iqn.x: login via 10.0.0.5:3260 refused: 0201 authentication failure". @portal: by
+ * which the login went, or the last one tried. */
 typedef void dial_fn(void *arg, struct session *s, const char *portal, const GError *err);
 
 /* @done runs later, exactly once, unless cancelled. */

@@ -150,8 +150,7 @@ static gboolean check_new_portal(struct discovery *d, const struct command *cmd,
 	return TRUE;
 }
 
-void discovery_add_portal(struct discovery *d, const struct command *cmd,
-			  struct operation *op)
+void discovery_add_portal(struct discovery *d, const struct command *cmd, struct operation *op)
 {
 	g_autofree char *host = NULL, *name = NULL;
 	struct login_options options;
@@ -311,8 +310,7 @@ void discovery_refresh_all(struct discovery *d, struct operation *op)
 
 /* ---- targets by hand ---- */
 
-void discovery_add_target(struct discovery *d, const struct command *cmd,
-			  struct operation *op)
+void discovery_add_target(struct discovery *d, const struct command *cmd, struct operation *op)
 {
 	const char *address = command_key(cmd, "portal");
 	g_autofree char *name = NULL, *host = NULL;
@@ -325,17 +323,20 @@ void discovery_add_target(struct discovery *d, const struct command *cmd,
 	if (!name)
 		goto out;
 	if (!address) {
-		error_set(&err, ISDSC_MISSING_PARAMETER, "add-target %s: portal= is missing", name);
+		error_set(&err, ISDSC_MISSING_PARAMETER, "add-target %s: portal= is missing",
+			  name);
 		goto out;
 	}
-	if (text_parse_portal(address, ISCSI_DEFAULT_PORT, &host, &portal.port, &portal.tpgt) < 0) {
+	if (text_parse_portal(address, ISCSI_DEFAULT_PORT, &host, &portal.port,
+			      &portal.tpgt) < 0) {
 		error_set(&err, ISDSC_INVALID_PARAMETER, "\"%s\" is no ADDR[:PORT][,TPGT]",
 			  address);
 		goto out;
 	}
 	t = target_find(d->daemon, name);
 	if (t && target_find_instance(t, INSTANCE_STATIC_NAME)) {
-		error_set(&err, ISDSC_TARGET_ALREADY_EXISTS, "target %s is there already", name);
+		error_set(&err, ISDSC_TARGET_ALREADY_EXISTS, "target %s is there already",
+			  name);
 		goto out;
 	}
 	if (!login_options_from(&options, cmd, &err))

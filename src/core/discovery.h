@@ -35,12 +35,10 @@ const char *portal_state_name(const struct portal *p); /* "never", "ok", "failed
 struct portal *discovery_find(struct discovery *d, const char *name);
 /* Add a portal and discover there at once; it stays only if the discovery worked (add-portal
  * fails otherwise, and says why). */
-void discovery_add_portal(struct discovery *d, const struct command *cmd,
-			  struct operation *op);
+void discovery_add_portal(struct discovery *d, const struct command *cmd, struct operation *op);
 void discovery_remove_portal(struct discovery *d, const struct command *cmd,
 			     struct operation *op);
-void discovery_add_target(struct discovery *d, const struct command *cmd,
-			  struct operation *op);
+void discovery_add_target(struct discovery *d, const struct command *cmd, struct operation *op);
 void discovery_remove_target(struct discovery *d, const struct command *cmd,
 			     struct operation *op);
 /* One discovery session with @p: targets that are new appear, those that are gone lose this
@@ -64,8 +62,8 @@ void discovery_shutdown(struct discovery *d);
 #define SENDTARGETS_BAD_MAX 64
 struct found_target {
 	char *name;
-	char *alias;	 /* NULL: none */
-	GArray *portals; /* of struct target_portal; empty: the address asked */
+	char *alias;	      /* NULL: none */
+	GArray *portals;      /* of struct target_portal; empty: the address asked */
 	bool has_bad_address; /* one was passed over */
 };
 /* Of struct found_target *; g_ptr_array_unref(). */

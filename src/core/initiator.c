@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Who we are: the initiator's name and alias (A1, A2). Set through the tree they are kept in the
- * state directory, where they win over the configuration file; a name that nobody set is made of
- * the host's. Sessions take a copy when they begin. */
+/* Who we are: the initiator's name and alias (A1, A2). Set through the tree they are kept in
+ * the state directory, where they win over the configuration file; a name that nobody set is
+ * made of the host's. Sessions take a copy when they begin. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

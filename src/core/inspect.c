@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What people ask a unit: one query, whose answer goes into the reply; and pings of a
  * connection. An inspection lives from its start to the callback or the cancel; it holds
- * references of the operation, and of the unit or connection. */
+ * references of the operation, and of the unit or connection, and the end of the daemon waits
+ * for it (its session is closed by then, so that is soon). */
 #include "core/inspect.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ struct inspection {
 
 static void inspection_end(struct inspection *i, GError *err)
 {
+	daemon_release(i->lun->target->daemon);
 	operation_step(i->op, NULL, NULL);
 	operation_finish(i->op, err);
 	operation_unref(i->op);
@@ -49,7 +51,8 @@ static void on_answer(void *arg, const struct query_answer *a)
 	if (r == 0)
 		r = i->tell(i, a);
 	if (r < 0)
-		error_set_errno(&err, ISDSC_SCSI_REQUEST_FAILED, -r, "%s: %s", i->lun->disk.name,
+		error_set_errno(&err, ISDSC_SCSI_REQUEST_FAILED, -r, "%s: %s",
+				i->lun->disk.name,
 				a->result < 0 ? a->text : "the answer is not understood");
 	inspection_end(i, err);
 }
@@ -83,6 +86,7 @@ static void inspect(struct lun *l, int page, const uint8_t *cdb, unsigned cdb_by
 	i->op = operation_ref(op);
 	i->page = page;
 	i->tell = tell;
+	daemon_hold(l->target->daemon);
 	operation_step(op, on_cancel, i);
 	i->query = query_start(p->session, p->lun, cdb, cdb_bytes, data_bytes, on_answer, i);
 }
@@ -135,8 +139,8 @@ static int tell_page(struct inspection *i, const struct query_answer *a)
 void inspect_inquiry(struct lun *l, int page, struct operation *op)
 {
 	bool is_page = page >= 0;
-	uint16_t bytes = is_page && l->inquiry.version >= SPC_3 ? INQUIRY_BYTES_LONG
-							       : INQUIRY_BYTES;
+	uint16_t bytes =
+		is_page && l->inquiry.version >= SPC_3 ? INQUIRY_BYTES_LONG : INQUIRY_BYTES;
 	uint8_t cdb[TASK_CDB_MAX];
 	unsigned cdb_bytes = cdb_inquiry(cdb, is_page, is_page ? (uint8_t)page : 0, bytes);
 
@@ -216,6 +220,7 @@ void inspect_luns(struct lun *l, struct operation *op)
 /* ---- ping ---- */
 
 struct ping {
+	struct daemon *daemon;
 	struct conn *conn;
 	struct operation *op; /* NULL: cancelled, waits for the callback */
 	struct loop_timer again;
@@ -228,6 +233,7 @@ static void ping_free(struct ping *p)
 {
 	loop_timer_done(&p->again);
 	object_unref(&p->conn->obj);
+	daemon_release(p->daemon);
 	g_free(p);
 }
 
@@ -308,10 +314,12 @@ static void on_ping_cancel(struct operation *op)
 		ping_free(p);
 }
 
-void inspect_ping(struct conn *c, unsigned count, struct operation *op)
+void inspect_ping(struct daemon *d, struct conn *c, unsigned count, struct operation *op)
 {
 	struct ping *p = g_new0(struct ping, 1);
 
+	p->daemon = d;
+	daemon_hold(d);
 	p->conn = c;
 	object_ref(&c->obj);
 	p->op = operation_ref(op);

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "core/daemon.h"
 #include "core/lun.h"
 #include "core/operation.h"
 #include "iscsi/conn.h"
@@ -15,6 +16,6 @@ void inspect_inquiry(struct lun *l, int page, struct operation *op);
 void inspect_capacity(struct lun *l, struct operation *op);
 void inspect_luns(struct lun *l, struct operation *op);
 /* @count pings, one after the other. */
-void inspect_ping(struct conn *c, unsigned count, struct operation *op);
+void inspect_ping(struct daemon *d, struct conn *c, unsigned count, struct operation *op);
 
 #endif

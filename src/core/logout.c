@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Logging out: of one session, or of all sessions of a target. Refused while a unit would be
- * pulled away under a process that has it open, unless forced. The sessions log out in parallel;
- * a target that does not answer is left after logout_ms. Cannot be cancelled: who no longer
- * waits for it lets it go on. */
+ * pulled away under a process that has it open, unless forced. The sessions log out in
+ * parallel; a target that does not answer is left after logout_ms. Cannot be cancelled: who no
+ * longer waits for it lets it go on. */
 #include <errno.h>
 
 #include "base/error.h"
@@ -101,8 +101,8 @@ static void on_logged_out(struct session *s, const GError *err, void *arg)
 
 	if (err) {
 		o->silent++;
-		log_warning("session %u %s: logged out without the target's consent: %s", s->sid,
-			    o->target->name, err->message);
+		log_warning("session %u %s: logged out without the target's consent: %s",
+			    s->sid, o->target->name, err->message);
 	} else {
 		log_info("session %u %s: logged out", s->sid, o->target->name);
 	}
@@ -126,7 +126,8 @@ static void logout_nexus(struct logout *o, struct nexus *n)
 }
 
 /* @n NULL: all of @t's. */
-static void logout_start(struct target *t, struct nexus *n, bool is_forced, struct operation *op)
+static void logout_start(struct target *t, struct nexus *n, bool is_forced,
+			 struct operation *op)
 {
 	struct logout *o;
 	GError *err = NULL;

@@ -2,8 +2,8 @@
 /* Logical units: what a scan found becomes an object, stays the same object as long as it tells
  * the same identity, and goes when no session shows it any more.
  *
- * Invariants: a unit on its target's list has at least one path; daemon->luns_by_wwid names, for
- * each wwid, one unit that has it and is not gone. */
+ * Invariants: a unit on its target's list has at least one path; daemon->luns_by_wwid names,
+ * for each wwid, one unit that has it and is not gone. */
 #include "core/lun.h"
 
 #include <errno.h>
@@ -173,7 +173,8 @@ static bool may_continue(const struct lun *l, const struct nexus *n, const struc
 
 	if (!compare_identity(l, f, &is_sure))
 		return false;
-	if (l->has_disk && f->has_capacity && l->capacity.block_bytes != f->capacity.block_bytes)
+	if (l->has_disk && f->has_capacity &&
+	    l->capacity.block_bytes != f->capacity.block_bytes)
 		return false;
 	if (lun_has_session(l, n->session))
 		return true;
@@ -245,9 +246,8 @@ void lun_found(struct nexus *n, const struct lun_facts *f)
 		struct path *p = lun_usable_path(l);
 
 		if (p && p->session != n->session) {
-			log_warning("%s: lun %u is another unit by session %u than by session %u: "
-				    "ignored there",
-				    t->name, l->number, n->session->sid, p->session->sid);
+			log_warning("%s: lun %u is another unit by session %u: ignored there",
+				    t->name, l->number, n->session->sid);
 			return;
 		}
 		log_warning("%s: lun %u is another unit now", t->name, l->number);
@@ -398,8 +398,8 @@ uint32_t lun_block_size_hint(const struct lun *l)
 	if (!best)
 		best = 64 * 1024;
 	if (l->limits.max_transfer_blocks)
-		best = MIN(best, (uint64_t)l->limits.max_transfer_blocks *
-					 l->capacity.block_bytes);
+		best = MIN(best,
+			   (uint64_t)l->limits.max_transfer_blocks * l->capacity.block_bytes);
 	while (hint < HINT_MAX && hint * 2 <= best)
 		hint *= 2;
 	return hint;

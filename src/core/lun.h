@@ -34,7 +34,7 @@ struct lun_facts {
 	struct mode_caching mode;
 	struct capacity capacity;
 	bool has_mode, has_capacity; /* else @mode, @capacity are worth nothing */
-	int not_ready; /* positive errno: why there is no capacity; 0 */
+	int not_ready;		     /* positive errno: why there is no capacity; 0 */
 };
 
 struct lun {
@@ -47,8 +47,8 @@ struct lun {
 	struct block_limits limits;
 	struct mode_caching mode;
 	struct capacity capacity;
-	/* A direct access device with a known capacity: @disk may be used. Stays true (with what
-	 * was known) when the unit is not ready for a while. */
+	/* A direct access device with a known capacity: @disk may be used. Stays true (with
+	 * what was known) when the unit is not ready for a while. */
 	bool has_disk;
 	int not_ready; /* positive errno: why there is no capacity (now); 0 */
 	struct disk disk;

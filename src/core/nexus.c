@@ -19,22 +19,31 @@ static void forget_scan(struct nexus *n)
 		lun_scan_cancel(n->scan);
 }
 
-/* FAILED: nothing can be sent. The units stay, for a login that brings them back. */
-static void on_failed(struct nexus *n, const GError *why)
+static void report_failure(struct nexus *n, const GError *why)
 {
 	struct target *t = n->target;
-	g_autofree char *text = g_strdup_printf("session %u %s via %s failed: %s", n->session->sid,
-						t->name, n->portal,
-						why ? why->message : "connection lost");
+	g_autofree char *text =
+		g_strdup_printf("session %u %s via %s failed: %s", n->session->sid, t->name,
+				n->portal, why ? why->message : "connection lost");
 	enum isdsc code = why ? error_info_of(why)->code : ISDSC_CONNECTION_FAILED;
 	int errno_value = why ? error_errno(why) : ECONNRESET;
 
-	n->is_failed = true;
-	lun_set_usable(n, false);
-	forget_scan(n);
 	log_warning("%s", text);
 	object_fail_text(&t->obj, "session", code, errno_value, text);
 	object_fail_text(&n->session->obj, "session", code, errno_value, text);
+}
+
+/* FAILED: nothing can be sent. The units stay, for a login that brings them back. */
+static void on_failed(struct nexus *n, const GError *why)
+{
+	/* In its login, that fails, and tells. */
+	bool is_new = n->target->logging_in && !n->is_scanned;
+
+	n->is_failed = true;
+	lun_set_usable(n, false);
+	if (!is_new)
+		report_failure(n, why);
+	forget_scan(n);
 }
 
 static void on_logged_in(struct nexus *n)

@@ -424,6 +424,7 @@ gboolean login_options_config(const struct login_options *o, struct daemon *d,
 	c.target_name = g_strdup(target_name);
 	c.initiator_name = g_strdup(d->initiator->name);
 	c.initiator_alias = g_strdup(d->initiator->alias);
+	c.chap_history = d->chap_history;
 	make_isid(d, c.isid);
 	*ret = c;
 	return TRUE;

@@ -47,9 +47,9 @@ const char *portal_state_name(const struct portal *p)
 static void report_bad(struct portal *p, const GPtrArray *bad)
 {
 	for (unsigned i = 0; i < bad->len; i++) {
-		g_autofree char *text = g_strdup_printf(
-			"discovery at %s: not understood and passed over: %s", p->name,
-			(const char *)bad->pdata[i]);
+		g_autofree char *text =
+			g_strdup_printf("discovery at %s: not understood and passed over: %s",
+					p->name, (const char *)bad->pdata[i]);
 
 		log_warning("%s", text);
 		object_fail_text(&p->obj, "refresh", ISDSC_INVALID_ISCSI_NAME, EPROTO, text);
@@ -264,14 +264,14 @@ void portal_refresh(struct portal *p, struct operation *op)
 	p->running = op;
 	p->state = PORTAL_BUSY;
 	operation_step(op, on_cancel, r);
-	r->dial = dial_start(&(struct dial_config){ .daemon = p->daemon,
-						    .who = "discovery",
-						    .session = &config,
-						    .portals = &portal,
-						    .count = 1,
-						    .source = login_option(&p->options,
-									   "source") },
-			     on_dialled, r);
+	r->dial = dial_start(
+		&(struct dial_config){ .daemon = p->daemon,
+				       .who = "discovery",
+				       .session = &config,
+				       .portals = &portal,
+				       .count = 1,
+				       .source = login_option(&p->options, "source") },
+		on_dialled, r);
 	session_config_done(&config);
 }
 

@@ -9,8 +9,8 @@
  *
  * What is found goes to lun_found() as soon as a unit has been probed, what is not to
  * lun_missing(). At most one scan of a nexus is under way: nexus->scan. It holds a reference of
- * the session, and of each operation that waits for its end. Every command is a query, so a scan
- * can end at any time. */
+ * the session, and of each operation that waits for its end. Every command is a query, so a
+ * scan can end at any time. */
 #include <errno.h>
 #include <string.h>
 
@@ -21,11 +21,11 @@
 #include "scsi/cdb.h"
 
 #define SCAN_PARALLEL 8
-#define ROUNDS_MAX 4		/* that the target asks for; a person may have more */
-#define LIST_BYTES_FIRST 4096	/* 511 units */
+#define ROUNDS_MAX 4		 /* that the target asks for; a person may have more */
+#define LIST_BYTES_FIRST 4096	 /* 511 units */
 #define LIST_BYTES_MAX (8 << 20) /* a million units: more is no list but an attack */
 #define PAGE_BYTES 252
-#define PAGE_LONG_BYTES 2048 /* VPD 83 may be long; SPC-3 and later take two bytes of length */
+#define PAGE_LONG_BYTES 2048 /* VPD 83; SPC-3 and later have two bytes of length */
 #define SPC_3 5
 #define SPC 3
 #define TYPE_DISK 0x00
@@ -185,8 +185,8 @@ static void take_ready(struct probe *p, const struct query_answer *a)
 		return;
 	p->facts.not_ready = -a->result;
 	/* One that has been busy all the time will not get ready for the next step. */
-	p->is_not_ready = a->has_response &&
-			  sense_judge(a->status, &a->sense).class == SENSE_RETRY_LATER;
+	p->is_not_ready =
+		a->has_response && sense_judge(a->status, &a->sense).class == SENSE_RETRY_LATER;
 }
 
 static unsigned build_capacity_16(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
@@ -473,7 +473,8 @@ static void add_unit(struct scan *s, GHashTable *listed, const uint8_t wire[8])
 {
 	struct unit u;
 
-	if (lun_decode(wire, &u.number) < 0 || !g_hash_table_add(listed, GUINT_TO_POINTER(u.number)))
+	if (lun_decode(wire, &u.number) < 0 ||
+	    !g_hash_table_add(listed, GUINT_TO_POINTER(u.number)))
 		return; /* well-known, of several levels, or told twice */
 	memcpy(u.wire, wire, sizeof(u.wire));
 	g_array_append_val(s->units, u);
@@ -511,8 +512,8 @@ static void take_list(struct scan *s, const uint8_t *data, uint32_t bytes)
 	scan_fill(s);
 }
 
-/* The session cannot tell (this time): what it showed before is looked at; else perhaps there is
- * a LUN 0. */
+/* The session cannot tell (this time): what it showed before is looked at; else perhaps there
+ * is a LUN 0. */
 static void guess_list(struct scan *s)
 {
 	static const uint8_t lun_0[8];

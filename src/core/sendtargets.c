@@ -17,7 +17,7 @@
 #include "core/discovery.h"
 #include "iscsi/keys.h"
 
-#define ALIAS_MAX 255	/* 13.6: iSCSI-local-name-value, 6.1 */
+#define ALIAS_MAX 255 /* 13.6: iSCSI-local-name-value, 6.1 */
 #define SHOWN_BYTES_MAX 250
 
 struct parser {
@@ -92,7 +92,8 @@ static gboolean take_name(struct parser *p, const char *value, GError **err)
 static bool has_portal(const struct found_target *f, const char *host, uint16_t port, int tpgt)
 {
 	for (unsigned i = 0; i < f->portals->len; i++) {
-		const struct target_portal *p = &g_array_index(f->portals, struct target_portal, i);
+		const struct target_portal *p =
+			&g_array_index(f->portals, struct target_portal, i);
 
 		if (p->port == port && p->tpgt == tpgt && !strcmp(p->host, host))
 			return true;

@@ -85,7 +85,8 @@ static int write_all(int fd, const char *text, size_t bytes)
 
 static int save_temporary(struct save *s)
 {
-	int fd = open(s->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd =
+		open(s->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int r;
 
 	s->step = "create";

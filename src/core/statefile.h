@@ -15,8 +15,8 @@ struct daemon;
 int statefile_read(struct daemon *d, const char *name, config_t *cfg);
 /* Its content makes no sense: @why goes to the log. */
 void statefile_set_aside(struct daemon *d, const char *name, const char *why);
-/* Write @cfg (read now, not kept) in the background, after those asked for earlier. A failure is
- * logged and put on the failures of the daemon. Shutdown waits for it. */
+/* Write @cfg (read now, not kept) in the background, after those asked for earlier. A failure
+ * is logged and put on the failures of the daemon. Shutdown waits for it. */
 void statefile_write(struct daemon *d, const char *name, const config_t *cfg);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Targets and their instances: found by name, known by mechanisms, gone when nothing holds them.
- * Logging in and out is in target_login.c and logout.c, sessions in nexus.c, units in lun.c. */
+/* Targets and their instances: found by name, known by mechanisms, gone when nothing holds
+ * them. Logging in and out is in target_login.c and logout.c, sessions in nexus.c, units in
+ * lun.c. */
 #include "core/target.h"
 
 #include <string.h>

@@ -47,9 +47,9 @@ struct target {
 	struct object obj; /* OBJECT_TARGET */
 	struct daemon *daemon;
 	char *name;
-	GList *instances; /* of struct instance *, by priority */
-	GList *nexuses;	  /* of struct nexus *, oldest first */
-	GList *luns;	  /* of struct lun *, by number */
+	GList *instances;	      /* of struct instance *, by priority */
+	GList *nexuses;		      /* of struct nexus *, oldest first */
+	GList *luns;		      /* of struct lun *, by number */
 	struct operation *logging_in; /* a login under way holds the target: one at a time */
 };
 /* "discovered", "logging-in", "logged-in", "failed" */
@@ -100,11 +100,11 @@ extern const struct verb target_verbs[], session_verbs[], conn_verbs[];
 /* Every nexus, scan and unit goes now, then the target. For the end of the daemon. */
 void target_drop(struct target *t);
 
-/* @s is logged in: it becomes one of @t's and gets its number. Takes the caller's reference of @s
- * and @s's callbacks. @portal is copied. */
+/* @s is logged in: it becomes one of @t's and gets its number. Takes the caller's reference of
+ * @s and @s's callbacks. @portal is copied. */
 struct nexus *nexus_new(struct target *t, struct session *s, const char *portal);
 /* Closes the session if it is not closed yet; its paths, units without another path, and the
- * nexus itself (the memory, too) go. The target goes with its last nexus if nothing knows it. */
+ * nexus itself (the memory, too) go. So does the target, if that was all there was of it. */
 void nexus_remove(struct nexus *n);
 bool nexus_is_usable(const struct nexus *n);
 /* The nexus of a session object; NULL when it has none (any more). */

@@ -169,7 +169,8 @@ static gboolean check_sessions(const struct target *t, const struct nexus **ret_
 	return TRUE;
 }
 
-static gboolean may_log_in(const struct target *t, const struct nexus **ret_failed, GError **err)
+static gboolean may_log_in(const struct target *t, const struct nexus **ret_failed,
+			   GError **err)
 {
 	if (t->daemon->is_shutting_down) {
 		error_set_errno(err, ISDSC_SERVICE_NOT_RUNNING, ESHUTDOWN,
@@ -187,7 +188,8 @@ static gboolean may_log_in(const struct target *t, const struct nexus **ret_fail
 static bool instance_has_portal(const struct instance *i, const struct target_portal *p)
 {
 	for (unsigned k = 0; k < i->portals->len; k++) {
-		const struct target_portal *q = &g_array_index(i->portals, struct target_portal, k);
+		const struct target_portal *q =
+			&g_array_index(i->portals, struct target_portal, k);
 
 		if (q->port == p->port && !strcmp(q->host, p->host))
 			return true;
@@ -231,7 +233,8 @@ static gboolean plan_portals(struct plan *p, const struct target *t, const struc
 		p->portals = (const struct target_portal *)(void *)i->portals->data;
 		p->count = i->portals->len;
 	} else {
-		error_set(err, ISDSC_NO_PORTAL_SPECIFIED, "%s: no portal to log in by", t->name);
+		error_set(err, ISDSC_NO_PORTAL_SPECIFIED, "%s: no portal to log in by",
+			  t->name);
 		return FALSE;
 	}
 	return TRUE;
@@ -288,14 +291,14 @@ static void login_start(struct target *t, const struct command *cmd, struct oper
 	l->is_target_new = is_target_new;
 	t->logging_in = op;
 	operation_step(op, on_cancel, l);
-	l->dial = dial_start(&(struct dial_config){ .daemon = t->daemon,
-						    .who = t->name,
-						    .session = &plan.session,
-						    .portals = plan.portals,
-						    .count = plan.count,
-						    .source = login_option(&plan.options,
-									   "source") },
-			     on_dialled, l);
+	l->dial = dial_start(
+		&(struct dial_config){ .daemon = t->daemon,
+				       .who = t->name,
+				       .session = &plan.session,
+				       .portals = plan.portals,
+				       .count = plan.count,
+				       .source = login_option(&plan.options, "source") },
+		on_dialled, l);
 	plan_done(&plan);
 }
 
@@ -314,7 +317,8 @@ static struct target *make_target(struct daemon *d, const char *name, const char
 
 	if (!address) {
 		error_set_errno(err, ISDSC_TARGET_NOT_FOUND, ENOENT,
-				"%s is not known; with portal=ADDR[:PORT] it need not be", name);
+				"%s is not known; with portal=ADDR[:PORT] it need not be",
+				name);
 		return NULL;
 	}
 	if (text_parse_portal(address, ISCSI_DEFAULT_PORT, &host, &p.port, &p.tpgt) < 0) {

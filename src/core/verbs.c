@@ -190,7 +190,8 @@ static struct nexus *to_nexus(struct object *obj, struct operation *op)
 	GError *err = NULL;
 
 	if (!n) {
-		error_set_errno(&err, ISDSC_INVALID_SESSION_ID, ENODEV, "the session has ended");
+		error_set_errno(&err, ISDSC_INVALID_SESSION_ID, ENODEV,
+				"the session has ended");
 		operation_finish(op, err);
 	}
 	return n;
@@ -208,10 +209,17 @@ static void run_session_logout(struct object *obj, const struct command *cmd,
 static void run_rescan(struct object *obj, const struct command *cmd, struct operation *op)
 {
 	struct nexus *n = to_nexus(obj, op);
+	GError *err = NULL;
 
 	(void)cmd;
-	if (n)
+	if (n && nexus_is_usable(n)) {
 		lun_scan(n, op);
+	} else if (n) {
+		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ENOTCONN,
+				"%s: session %u has no connection", n->target->name,
+				n->session->sid);
+		operation_finish(op, err);
+	}
 }
 
 /* What may be changed in a session that lives. */
@@ -271,8 +279,12 @@ static const struct command_key ping_keys[] = {
 
 static void run_ping(struct object *obj, const struct command *cmd, struct operation *op)
 {
-	inspect_ping(container_of(obj, struct conn, obj),
-		     (unsigned)command_number(cmd, "count", 1), op);
+	struct conn *c = container_of(obj, struct conn, obj);
+	struct nexus *n = to_nexus(&c->session->obj, op);
+
+	if (n)
+		inspect_ping(n->target->daemon, c, (unsigned)command_number(cmd, "count", 1),
+			     op);
 }
 
 const struct verb conn_verbs[] = {
@@ -312,8 +324,7 @@ static void run_read_capacity(struct object *obj, const struct command *cmd,
 	inspect_capacity(to_lun(obj), op);
 }
 
-static void run_report_luns(struct object *obj, const struct command *cmd,
-			    struct operation *op)
+static void run_report_luns(struct object *obj, const struct command *cmd, struct operation *op)
 {
 	(void)cmd;
 	inspect_luns(to_lun(obj), op);
@@ -332,8 +343,8 @@ const struct verb lun_verbs[] = {
 const struct verb *daemon_verbs(enum object_kind kind)
 {
 	static const struct verb *const tables[OBJECT_KINDS] = {
-		[OBJECT_DAEMON] = root_verbs,	[OBJECT_DISCOVERY] = discovery_verbs,
-		[OBJECT_PORTAL] = portal_verbs, [OBJECT_TARGET] = target_verbs,
+		[OBJECT_DAEMON] = root_verbs,	  [OBJECT_DISCOVERY] = discovery_verbs,
+		[OBJECT_PORTAL] = portal_verbs,	  [OBJECT_TARGET] = target_verbs,
 		[OBJECT_SESSION] = session_verbs, [OBJECT_CONN] = conn_verbs,
 		[OBJECT_LUN] = lun_verbs,
 	};

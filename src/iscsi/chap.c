@@ -382,14 +382,11 @@ static gboolean take_challenge(struct chap *c, const char *value, GError **err)
 		return refuse(
 			c, 15, err,
 			"the target sends our own challenge back: an attack by reflection");
-	if (history_has(&c->history->seen, challenge, bytes)) {
-		if (bytes >= CHALLENGE_SHORT)
-			return refuse(c, 15, err,
-				      "the target uses a challenge for the second time");
+	/* That endangers the target, which takes an old response for a new one, not us. */
+	if (history_has(&c->history->seen, challenge, bytes))
 		log_warning("CHAP: a target uses a challenge for the second time");
-	} else {
+	else
 		history_add(&c->history->seen, challenge, bytes);
-	}
 	if (bytes < CHALLENGE_SHORT)
 		log_warning("CHAP: the challenge of a target has only %zu bytes", bytes);
 	return TRUE;

@@ -232,8 +232,14 @@ static void conn_rx_ended(struct conn *c, enum rx_status status)
 	case RX_STOPPED:
 		return;
 	case RX_CLOSED:
+		/* LIO hangs up without a word when it wants CHAP. */
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ECONNRESET,
-				"the target closed the connection");
+				"the target closed the connection%s",
+				c->state == CONN_IN_LOGIN && c->login &&
+						c->session->config.auth == AUTH_NONE &&
+						login_state(c->login) == LOGIN_SECURITY
+					? " in the login; it may want CHAP (auth=chap user= secret=)"
+					: "");
 		break;
 	case RX_ERROR:
 		error_set_errno(&err, ISDSC_TRANSPORT_ERROR, c->rx.error, "receive failed: %s",
@@ -276,7 +282,7 @@ static void conn_connected(struct conn *c)
 		.itt = (uint32_t)c->cid,
 		.auth = cfg->auth,
 		.chap = cfg->auth == AUTH_NONE ? NULL : &cfg->chap,
-		.chap_history = c->session->chap_history,
+		.chap_history = cfg->chap_history,
 		.wishes = cfg->wishes,
 		.session_values = c->session->tsih ? &c->session->values : NULL,
 	};
@@ -453,6 +459,7 @@ static void conn_login_call(struct loop_call *call)
 		login_print(c->login, c->params);
 	}
 	r.is_ok = c->state != CONN_CLEANUP;
+	r.wants_no_sha256 = c->login && login_wants_no_sha256(c->login);
 	if (!r.is_ok && !r.redirect) {
 		if (!c->error)
 			error_set_errno(&c->error, ISDSC_LOGIN_FAILED, ECANCELED,

@@ -66,6 +66,7 @@ struct conn_login_result {
 	const GError *error;  /* !is_ok and no redirect */
 	const char *redirect; /* "addr:port": follow it; NULL if none */
 	bool is_permanent;
+	bool wants_no_sha256; /* try again with chap.is_sha256_off: see login_wants_no_sha256() */
 	int status; /* login status class << 8 | detail, -1: none came */
 };
 typedef void conn_login_fn(struct conn *c, const struct conn_login_result *r, void *arg);

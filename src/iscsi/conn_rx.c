@@ -196,6 +196,10 @@ static void on_r2t(struct conn *c, const uint8_t *bhs)
 				    p.itt);
 		return;
 	}
+	if (memcmp(p.lun, t->lun, sizeof(p.lun)) != 0) { /* 4.2.5.3 */
+		conn_protocol_error(c, "R2T for another LUN than its command's");
+		return;
+	}
 	/* 11.8: StatSN is that of the next status, and is not counted. */
 	if (p.stat_sn != c->exp_stat_sn) {
 		conn_protocol_error(c, "R2T with StatSN %u where %u is next", p.stat_sn,
@@ -463,7 +467,11 @@ static enum rx_verdict conn_on_complete(struct rx *rx, const uint8_t *bhs, bool 
 
 	c->last_rx_us = loop_now_us(c->session->loop);
 	if (c->state == CONN_IN_LOGIN) {
-		conn_login_progress(c, bhs, pdu_data_bytes(bhs));
+		/* Not before our request has left: the batch borrows the login's text. */
+		if (tx_is_empty(&c->tx))
+			conn_login_progress(c, bhs, pdu_data_bytes(bhs));
+		else
+			conn_protocol_error(c, "a Login Response that nobody asked for");
 	} else if (!is_digest_ok) {
 		c->stats.digest_errors++;
 		conn_protocol_error(c, "data digest error in a %s", pdu_name(pdu_opcode(bhs)));

@@ -270,6 +270,8 @@ gboolean keys_receive(struct keys *k, const char *key, const char *value, GByteA
 		i++;
 	if (i == KEYTABLE_ROWS)
 		return receive_unknown(k, key, value, reply, err);
+	if ((keytable[i].flags & KEY_REFUSABLE) && is_reserved_word(value))
+		return TRUE;
 	if (!check_place(k, &keytable[i], value, err))
 		return FALSE;
 	if ((k->state[i] & STATE_RECEIVED) && !(keytable[i].flags & KEY_REPEATS))

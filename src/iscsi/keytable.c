@@ -503,7 +503,8 @@ const struct key_row keytable[KEYTABLE_ROWS] = {
 	KEY("SendTargets", none, .flags = KEY_NOT_HERE, .rfc = "13.3"),
 	KEY("TargetName", none, .flags = KEY_NOT_HERE, .rfc = "13.4"),
 	KEY("InitiatorName", none, .flags = KEY_NOT_HERE, .rfc = "13.5"),
-	KEY("InitiatorAlias", none, .flags = KEY_NOT_HERE, .rfc = "13.7"),
+	/* LIO answers NotUnderstood on further connections; 6.2 forbids it, but nothing hangs on it */
+	KEY("InitiatorAlias", none, .flags = KEY_NOT_HERE | KEY_REFUSABLE, .rfc = "13.7"),
 	KEY("SessionType", none, .flags = KEY_NOT_HERE, .rfc = "13.21"),
 	KEY("AuthMethod", none, .flags = KEY_NOT_HERE, .rfc = "12.1"),
 	KEY("CHAP_A", none, .flags = KEY_NOT_HERE, .rfc = "12.1.3"),

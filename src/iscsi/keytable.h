@@ -15,6 +15,7 @@ enum key_flags {
 	KEY_OFFER_DISCOVERY = 32, /* ... in a discovery session */
 	KEY_IRRELEVANT = 64,	  /* Irrelevant when SessionType=Discovery */
 	KEY_NOT_HERE = 128,	  /* a target never sends it in a negotiation */
+	KEY_REFUSABLE = 256,	  /* ours, and no harm when the target does not want it */
 };
 
 /* What lies at the offsets of a row. */

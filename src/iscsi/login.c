@@ -182,12 +182,12 @@ void login_set_cmd_sn(struct login *l, uint32_t cmd_sn)
 
 /* --- requests --- */
 
-/* What every connection begins with (6.3, 13.4, 13.5); SessionType is for the leading one
- * (13.21). */
+/* What every connection begins with (6.3, 13.4, 13.5). SessionType is for the leading one
+ * (13.21); the alias is the session's, too (13.7), and LIO does not understand it again. */
 static void append_names(struct login *l, GByteArray *out)
 {
 	keys_append(out, "InitiatorName", l->cfg.initiator_name);
-	if (l->cfg.initiator_alias)
+	if (l->cfg.initiator_alias && !l->cfg.tsih)
 		keys_append(out, "InitiatorAlias", l->cfg.initiator_alias);
 	if (l->cfg.target_name)
 		keys_append(out, "TargetName", l->cfg.target_name);

@@ -543,7 +543,7 @@ static void session_free(struct object *o)
 	loop_timer_done(&s->tick);
 	session_text_done(s);
 	session_config_done(&s->config);
-	chap_history_free(s->chap_history);
+	chap_history_free(s->own_chap_history);
 	g_clear_error(&s->why);
 	g_clear_error(&s->logout_error);
 	object_done(o);
@@ -561,7 +561,8 @@ struct session *session_new(struct loop *l, const struct session_config *config,
 	s->ops = ops;
 	s->arg = arg;
 	session_config_copy(&s->config, config);
-	s->chap_history = chap_history_new();
+	if (!s->config.chap_history)
+		s->config.chap_history = s->own_chap_history = chap_history_new();
 	s->cmd_sn = 1;
 	s->next_cid = 1;
 	session_slots_init(s);

@@ -43,6 +43,9 @@ struct session_config {
 	uint8_t isid[6];
 	enum auth_method auth;
 	struct chap_config chap;
+	/* Challenges sent and seen, so that one reflected is known: best one for all sessions of the
+	 * process. Borrowed; NULL: the session has its own. */
+	struct chap_history *chap_history;
 	struct keys_wishes wishes;
 	struct session_timeouts timeouts;
 };
@@ -103,7 +106,7 @@ struct session {
 	uint16_t tsih; /* 0 until logged in */
 	uint32_t cmd_sn, exp_cmd_sn, max_cmd_sn;
 	struct keys_values values; /* of the leading login */
-	struct chap_history *chap_history;
+	struct chap_history *own_chap_history; /* or NULL: config.chap_history */
 	GList *conns; /* of struct conn *, oldest first */
 	unsigned next_cid;
 

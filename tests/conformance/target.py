@@ -193,6 +193,10 @@ class Conn:
 		except OSError:
 			pass
 		self.alive = False
+		try:
+			self.sock.shutdown(socket.SHUT_RD)	# wakes a reader, or close() would wait for it
+		except OSError:
+			pass
 		self.sock.close()
 
 

@@ -19,7 +19,8 @@ static void check_target(const struct found_target *f, GHashTable *names)
 	assert(g_hash_table_add(names, f->name));
 	assert(f->portals->len <= SENDTARGETS_PORTALS_MAX);
 	for (unsigned i = 0; i < f->portals->len; i++) {
-		const struct target_portal *p = &g_array_index(f->portals, struct target_portal, i);
+		const struct target_portal *p =
+			&g_array_index(f->portals, struct target_portal, i);
 		g_autofree char *portal = text_format_portal(p->host, p->port);
 		g_autofree char *host = NULL;
 		uint16_t port;

@@ -13,7 +13,8 @@
 #include "fuse/tree.h"
 #include "unit.h"
 
-/* --- a directory: README value number stats params missing hidden secret error, and children --- */
+/* --- a directory: README value number stats params missing hidden secret error, and children
+ * --- */
 
 struct thing {
 	struct object obj;
@@ -283,8 +284,8 @@ static void test_attr_write_accepts_what_it_prints(void)
 
 	thing_init(&t, NULL, "some value");
 	text = printed("value", &t);
-	CU_ASSERT_EQUAL(
-		attr_write(&dir, row_named("value"), &t.obj, text, strlen(text), reply), 0);
+	CU_ASSERT_EQUAL(attr_write(&dir, row_named("value"), &t.obj, text, strlen(text), reply),
+			0);
 	ASSERT_PRINTS(&t, "value", text);
 }
 
@@ -295,8 +296,10 @@ static void test_attr_write_tells_a_failure_in_reply_and_error(void)
 	struct thing t;
 
 	thing_init(&t, NULL, "x");
-	CU_ASSERT_EQUAL(attr_write(&dir, row_named("value"), &t.obj, "bad\n", 4, reply), ERANGE);
-	CU_ASSERT_PTR_NOT_NULL(strstr(reply->str, "error code=ISDSC_INVALID_PARAMETER number=0x"));
+	CU_ASSERT_EQUAL(attr_write(&dir, row_named("value"), &t.obj, "bad\n", 4, reply),
+			ERANGE);
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(reply->str, "error code=ISDSC_INVALID_PARAMETER number=0x"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(reply->str, "errno=ERANGE where=things text=\"a bad "));
 	CU_ASSERT_PTR_EQUAL(strchr(reply->str, '\n'), reply->str + reply->len - 1);
 	error = printed("error", &t);
@@ -362,7 +365,8 @@ static void test_attr_status_has_everything(void)
 	object_fail_text(&t.obj, "login", ISDSC_LOGIN_FAILED, EACCES, "refused");
 	o = status(&t);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
-	CU_ASSERT_STRING_EQUAL(json_object_get_string(member(o, "value")), "a \"quoted\" value");
+	CU_ASSERT_STRING_EQUAL(json_object_get_string(member(o, "value")),
+			       "a \"quoted\" value");
 	CU_ASSERT_EQUAL(json_object_get_uint64(member(o, "number")), UINT64_MAX);
 	CU_ASSERT_PTR_NULL(member(o, "missing"));
 	CU_ASSERT_EQUAL(json_object_get_int(member(member(o, "stats"), "reads")), 7);
@@ -376,11 +380,12 @@ static void test_attr_status_has_everything(void)
 	CU_ASSERT_STRING_EQUAL(
 		json_object_get_string(member(member(params, "TargetAlias"), "negotiated")),
 		"a b");
-	CU_ASSERT_STRING_EQUAL(json_object_get_string(member(member(o, "0"), "value")), "child");
+	CU_ASSERT_STRING_EQUAL(json_object_get_string(member(member(o, "0"), "value")),
+			       "child");
 	CU_ASSERT_EQUAL(json_object_array_length(member(o, "error")), 1);
 	CU_ASSERT_STRING_EQUAL(
-		json_object_get_string(member(
-			json_object_array_get_idx(member(o, "error"), 0), "errno")),
+		json_object_get_string(
+			member(json_object_array_get_idx(member(o, "error"), 0), "errno")),
 		"EACCES");
 	CU_ASSERT_FALSE(json_object_object_get_ex(o, "secret", NULL));
 	CU_ASSERT_FALSE(json_object_object_get_ex(o, "hidden", NULL));

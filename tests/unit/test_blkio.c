@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* LUN data requests over a socket pair in the kernel's place: what is ours, what the ends of the
- * disk and a disk that is gone answer, and that pools are whole again afterwards. The disk has no
- * path, so that nothing is ever sent. */
+/* LUN data requests over a socket pair in the kernel's place: what is ours, what the ends of
+ * the disk and a disk that is gone answer, and that pools are whole again afterwards. The disk
+ * has no path, so that nothing is ever sent. */
 #include "fuse/blkio.h"
 
 #include <errno.h>
@@ -77,7 +77,8 @@ static void stop(struct fixture *f)
 }
 
 /* A request of @arg and @data bytes behind it. */
-static bool take(struct fixture *f, uint32_t opcode, const void *arg, size_t arg_bytes, size_t data)
+static bool take(struct fixture *f, uint32_t opcode, const void *arg, size_t arg_bytes,
+		 size_t data)
 {
 	struct fuse_in_header in = {
 		.len = (uint32_t)(sizeof(in) + arg_bytes + data),
@@ -202,7 +203,8 @@ static void test_blkio_believes_no_length(void)
 	struct fuse_read_in read_arg = { .size = DISK_IO_BYTES_MAX + 1 };
 
 	start(&f);
-	CU_ASSERT_TRUE(take(&f, FUSE_WRITE, &write, sizeof(write), 100)); /* 4096 said, 100 there */
+	CU_ASSERT_TRUE(
+		take(&f, FUSE_WRITE, &write, sizeof(write), 100)); /* 4096 said, 100 there */
 	assert_reply(&f, -EIO, 0);
 	CU_ASSERT_TRUE(take(&f, FUSE_READ, &read_arg, 8, 0)); /* arguments cut short */
 	assert_reply(&f, -EIO, 0);

@@ -53,7 +53,8 @@ static void test_cmdline_mount_options(void)
 {
 	struct cmdline c;
 
-	CU_ASSERT_TRUE(parse(&c, "-o allow_other,uid=7,ro -o gid=8,umask=027,nodev /iscsi", NULL));
+	CU_ASSERT_TRUE(
+		parse(&c, "-o allow_other,uid=7,ro -o gid=8,umask=027,nodev /iscsi", NULL));
 	CU_ASSERT_EQUAL(c.uid, 7);
 	CU_ASSERT_EQUAL(c.gid, 8);
 	CU_ASSERT_EQUAL(c.umask, 027);

@@ -45,9 +45,9 @@ static void peer_answer(struct peer *p, const uint8_t *request)
 
 	pdu[1] = 0;
 	put_be24(pdu + 5, bytes);
-	memcpy(pdu + 8, request + 8, 6);    /* ISID */
-	memcpy(pdu + 16, request + 16, 4);  /* initiator task tag */
-	put_be32(pdu + 28, get_be32(request + 24));     /* ExpCmdSN */
+	memcpy(pdu + 8, request + 8, 6);		/* ISID */
+	memcpy(pdu + 16, request + 16, 4);		/* initiator task tag */
+	put_be32(pdu + 28, get_be32(request + 24));	/* ExpCmdSN */
 	put_be32(pdu + 32, get_be32(request + 24) + 1); /* MaxCmdSN */
 	pdu[36] = (uint8_t)(p->status >> 8);
 	pdu[37] = (uint8_t)p->status;
@@ -341,7 +341,8 @@ static void test_dial_can_be_cancelled_at_each_step(void)
 UNIT_MAIN("dial", UNIT(test_dial_states_follow_the_table),
 	  UNIT(test_dial_says_who_was_refused_where_and_why),
 	  UNIT(test_dial_does_not_ask_others_after_a_refusal_of_us),
-	  UNIT(test_dial_goes_on_when_a_portal_does_not_work), UNIT(test_dial_follows_redirects),
-	  UNIT(test_dial_ends_a_circle_of_redirects), UNIT(test_dial_ends_after_eight_redirects),
+	  UNIT(test_dial_goes_on_when_a_portal_does_not_work),
+	  UNIT(test_dial_follows_redirects), UNIT(test_dial_ends_a_circle_of_redirects),
+	  UNIT(test_dial_ends_after_eight_redirects),
 	  UNIT(test_dial_counts_redirects_by_portal),
 	  UNIT(test_dial_can_be_cancelled_at_each_step))

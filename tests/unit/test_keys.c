@@ -643,6 +643,18 @@ static void test_keys_of_the_initiator_are_not_for_targets(void)
 		refuses_proposal(bad[i]);
 }
 
+/* LIO, on further connections */
+static void test_keys_initiator_alias_may_be_refused(void)
+{
+	struct keys *k = start(KEYS_NORMAL, NULL);
+
+	keys_set_stage(k, KEYS_SECURITY);
+	accepts(k, "InitiatorAlias=NotUnderstood");
+	refuses(k, "InitiatorAlias=x");
+	refuses(k, "InitiatorName=NotUnderstood");
+	keys_free(k);
+}
+
 /* 23.1: what a target declares */
 static void test_keys_target_portal_group_tag(void)
 {
@@ -1010,6 +1022,7 @@ UNIT_MAIN("keys", UNIT(test_keys_default_offer),
 	  UNIT(test_keys_unknown_keys_are_bounded),
 	  UNIT(test_keys_reserved_words_are_no_proposals), UNIT(test_keys_bad_proposals),
 	  UNIT(test_keys_of_the_initiator_are_not_for_targets),
+	  UNIT(test_keys_initiator_alias_may_be_refused),
 	  UNIT(test_keys_target_portal_group_tag), UNIT(test_keys_target_alias),
 	  UNIT(test_keys_response_that_ends_the_stage), UNIT(test_keys_security_stage),
 	  UNIT(test_keys_discovery_proposals),

@@ -78,7 +78,8 @@ static void test_lun_appears_with_what_was_found(void)
 	CU_ASSERT_STRING_EQUAL(l->wwid, "naa.6001");
 	CU_ASSERT_TRUE(l->disk.has_write_cache);
 	CU_ASSERT_PTR_EQUAL(g_hash_table_lookup(d->luns_by_wwid, "naa.6001"), l);
-	CU_ASSERT_STRING_EQUAL(lun_state_name(l), "no-path"); /* the session has no connection */
+	CU_ASSERT_STRING_EQUAL(lun_state_name(l),
+			       "no-path"); /* the session has no connection */
 	end();
 }
 
@@ -361,8 +362,12 @@ static void test_lun_block_size_hint_is_a_power_of_two_within_bounds(void)
 	static const struct {
 		uint32_t optimal, max, hint;
 	} rows[] = {
-		{ 0, 0, 65536 },	{ 256, 0, 131072 },    { 100, 0, 32768 },
-		{ 1, 0, 4096 },		{ 1 << 30, 0, 1 << 20 }, { 4096, 64, 32768 },
+		{ 0, 0, 65536 },
+		{ 256, 0, 131072 },
+		{ 100, 0, 32768 },
+		{ 1, 0, 4096 },
+		{ 1 << 30, 0, 1 << 20 },
+		{ 4096, 64, 32768 },
 		{ 0xffffffff, 0, 1 << 20 },
 	};
 	struct nexus *n = begin();

@@ -20,9 +20,9 @@ static const struct attr root_attrs[] = {
 	{ "sub", ATTR_DIR, .mode = 0555, .dir = &sub_dir },
 	{ 0 },
 };
-static const struct attr_dir root_dir = {
-	.name = "/", .attrs = root_attrs, .child = &child_row
-};
+static const struct attr_dir root_dir = { .name = "/",
+					  .attrs = root_attrs,
+					  .child = &child_row };
 static const struct attr root_row = { "", ATTR_DIR, .mode = 0555, .dir = &root_dir };
 
 #define VALUE (&root_attrs[0])
@@ -193,7 +193,8 @@ static void test_node_root_is_never_forgotten(void)
 	stop(&f);
 }
 
-/* An unmount: the kernel is gone without having forgotten anything. stop() sees the objects freed. */
+/* An unmount: the kernel is gone without having forgotten anything. stop() sees the objects
+ * freed. */
 static void test_node_table_frees_what_the_kernel_held(void)
 {
 	struct fixture f;
