@@ -28,8 +28,9 @@
 /* O_DIRECT can go two ways in the kernel. The usual one makes a short write (over the end of
  * the disk) EIO, waits for each request deaf to signals, and lets one write() at a time in. So
  * an O_DIRECT open is answered with FOPEN_DIRECT_IO, which has none of that (and no shared mmap
- * of that descriptor). From this protocol version on (Linux 6.6) such a write drops the pages that
- * it makes stale; before, other openers could read old data, so there the usual way it is. */
+ * of that descriptor). From this protocol version on (Linux 6.6) such a write drops the pages
+ * that it makes stale; before, other openers could read old data, so there it is the usual
+ * way. */
 #define FS_DIRECT_OPEN_MINOR 39
 
 /* What libfuse said last, a line in pieces: kept for the message when it fails. Its log

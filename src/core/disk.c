@@ -61,6 +61,10 @@ int disk_set_geometry(struct disk *d, const struct capacity *c, const struct blo
 	max_blocks = DISK_IO_BYTES_MAX / c->block_bytes + 2;
 	if (b && b->max_transfer_blocks && b->max_transfer_blocks < max_blocks)
 		max_blocks = b->max_transfer_blocks;
+	/* What is under way was computed with the old block length. */
+	if (d->block_bytes && d->block_bytes != c->block_bytes &&
+	    (d->active_count || !list_is_empty(&d->waiting)))
+		return -EBUSY;
 	d->blocks = c->blocks;
 	d->block_bytes = c->block_bytes;
 	d->max_command_blocks = max_blocks;
@@ -270,6 +274,12 @@ static int disk_blame(struct disk *d, const struct disk_io *io, int code, int er
 
 /* --- commands --- */
 
+/* Does its present state ask for SYNCHRONIZE CACHE? */
+static bool io_is_sync(const struct disk_io *io)
+{
+	return io->op == DISK_FLUSH || io->state == DISK_IO_SYNC;
+}
+
 /* Build and submit the command of the state: 0, or -errno when it cannot be sent. */
 static int disk_send(struct disk *d, struct disk_io *io)
 {
@@ -283,12 +293,12 @@ static int disk_send(struct disk *d, struct disk_io *io)
 	if (d->is_gone)
 		return -ENODEV;
 	if (!p)
-		return -EIO;
+		return disk_blame(d, io, ISDSC_CONNECTION_FAILED, EIO, "no session is logged in");
 	if (io->state == DISK_IO_HEAD)
 		lba = io->lba;
 	else if (io->state == DISK_IO_TAIL)
 		lba = io->lba + io->blocks - 1;
-	if (io->op == DISK_FLUSH) {
+	if (io_is_sync(io)) {
 		t->cdb_bytes = (uint8_t)cdb_synchronize_cache(t->cdb, 0, 0);
 		t->direction = TASK_NO_DATA;
 		t->data_bytes = 0;
@@ -308,7 +318,7 @@ static int disk_send(struct disk *d, struct disk_io *io)
 	t->deadline_us = io->deadline_us;
 	r = session_submit(p->session, t);
 	if (r < 0)
-		return -EIO;
+		return disk_blame(d, io, ISDSC_CONNECTION_FAILED, EIO, g_strerror(-r));
 	io->path = p;
 	p->in_flight++;
 	return 0;
@@ -329,7 +339,7 @@ static void disk_pause(struct disk *d, struct disk_io *io, int64_t ms)
 	io->again_us = loop_now_us(d->loop) + ms * 1000;
 	list_remove(&io->link);
 	list_push_tail(&d->paused, &io->link);
-	if (!loop_timer_is_running(&d->pause_timer))
+	if (!loop_timer_is_running(&d->pause_timer) || d->pause_timer.due_us > io->again_us)
 		loop_timer_start(&d->pause_timer, ms);
 }
 
@@ -357,8 +367,10 @@ static void disk_start(struct disk *d, struct disk_io *io)
 	d->active_count++;
 	d->active_unaligned += io->is_unaligned;
 	io->state = DISK_IO_COMMAND;
-	io->deadline_us = loop_now_us(d->loop) + d->timeout_ms * 1000;
-	r = disk_go(d, io);
+	r = loop_now_us(d->loop) < io->deadline_us
+		    ? disk_go(d, io)
+		    : disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO,
+				 "its deadline passed while it waited for writes of the same blocks");
 	if (r < 0)
 		disk_finish_later(d, io, r);
 }
@@ -373,10 +385,8 @@ static void disk_pause_expired(struct loop_timer *timer)
 		struct disk_io *io = list_entry(pos, struct disk_io, link);
 		int r;
 
-		if (now < io->again_us && !d->is_gone) {
-			next = MIN(next, io->again_us);
+		if (now < io->again_us && !d->is_gone)
 			continue;
-		}
 		list_remove(&io->link);
 		list_push_tail(&d->active, &io->link);
 		io->state = io->paused_state;
@@ -387,8 +397,10 @@ static void disk_pause_expired(struct loop_timer *timer)
 		if (r < 0)
 			disk_finish_later(d, io, r);
 	}
+	list_for_each(pos, &d->paused)
+		next = MIN(next, list_entry(pos, struct disk_io, link)->again_us);
 	if (!list_is_empty(&d->paused))
-		loop_timer_start_us(timer, next == INT64_MAX ? 1000 : next - now);
+		loop_timer_start_us(timer, next - now);
 	object_unref(d->owner);
 }
 
@@ -416,6 +428,8 @@ static int disk_advance(struct disk *d, struct disk_io *io)
 		io_merge(d, io);
 		io->state = DISK_IO_COMMAND;
 		break;
+	case DISK_IO_SYNC:
+		return 1;
 	default:
 		if (io->op == DISK_FLUSH)
 			return 1;
@@ -424,7 +438,10 @@ static int disk_advance(struct disk *d, struct disk_io *io)
 			break;
 		if (io->bounce && io->op == DISK_READ)
 			memcpy(io->data, io->bounce + io->offset % d->block_bytes, io->bytes);
-		return 1;
+		if (io->op != DISK_WRITE || !io->is_fua || d->has_fua || !d->has_write_cache)
+			return 1;
+		io->state = DISK_IO_SYNC;
+		break;
 	}
 	return disk_send(d, io);
 }
@@ -462,6 +479,15 @@ static struct sense_verdict disk_judge(const struct task *t, char *why, size_t s
 	return v;
 }
 
+/* A flush has to tell of a write that was acknowledged and lost: 0, or -EIO, once. */
+static int disk_take_lost_write(struct disk *d, const struct disk_io *io)
+{
+	if (!d->has_lost_write)
+		return 0;
+	d->has_lost_write = false;
+	return disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO, "an earlier write was lost");
+}
+
 static void disk_task_done(struct task *t)
 {
 	struct disk_io *io = container_of(t, struct disk_io, task);
@@ -479,11 +505,8 @@ static void disk_task_done(struct task *t)
 		disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO, why);
 		d->has_lost_write = true;
 	}
-	if (d->has_lost_write && io->op == DISK_FLUSH) {
-		d->has_lost_write = false;
-		disk_finish(d, io, is_deferred ? -EIO
-					       : disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO,
-							    "an earlier write was lost"));
+	if (d->has_lost_write && io_is_sync(io)) {
+		disk_finish(d, io, disk_take_lost_write(d, io));
 		return;
 	}
 	switch (v.class) {
@@ -549,6 +572,7 @@ int disk_submit(struct disk *d, struct disk_io *io)
 	io->is_unaligned = false;
 	io->lba = io->next_lba = 0;
 	io->blocks = 0;
+	io->deadline_us = loop_now_us(d->loop) + d->timeout_ms * 1000;
 	list_init(&io->link);
 	task_init(&io->task, TASK_SCSI, disk_task_done);
 	if (io->op != DISK_FLUSH) {
@@ -559,9 +583,11 @@ int disk_submit(struct disk *d, struct disk_io *io)
 		io->is_unaligned = io->offset % d->block_bytes || end % d->block_bytes;
 		d->stats.unaligned += io->is_unaligned;
 	} else if (!d->has_write_cache) { /* what was acknowledged is on the medium */
+		r = disk_take_lost_write(d, io);
+
 		d->active_count++;
 		io->state = DISK_IO_COMMAND;
-		disk_finish_later(d, io, 0);
+		disk_finish_later(d, io, r);
 		return 0;
 	}
 	if (disk_must_wait(d, io)) {
@@ -581,6 +607,7 @@ bool disk_withdraw(struct disk_io *io)
 	case DISK_IO_HEAD:
 	case DISK_IO_TAIL:
 	case DISK_IO_COMMAND:
+	case DISK_IO_SYNC:
 		if (io->next_lba != io->lba || !io->path ||
 		    !session_withdraw(io->path->session, &io->task))
 			return false;

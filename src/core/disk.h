@@ -14,7 +14,9 @@
  *   WAIT_BUFFER  holds its range, no bounce buffer is free: tries again     HEAD, TAIL, COMMAND, DONE
  *   HEAD         reading the first, partly covered block                    TAIL, COMMAND, PAUSE, DONE
  *   TAIL         reading the last, partly covered block                     COMMAND, PAUSE, DONE
- *   COMMAND      a command for part or all of the request is under way      COMMAND, PAUSE, DONE
+ *   COMMAND      a command for part or all of the request is under way      COMMAND, SYNC, PAUSE, DONE
+ *   SYNC         written; SYNCHRONIZE CACHE under way, since FUA was asked   PAUSE, DONE
+ *                for and the unit has a write cache and no FUA
  *   PAUSE        waits before it is sent again (BUSY ...)                   the state before it, DONE
  *   DONE         done() is about to run or has run                          -
  *
@@ -46,6 +48,7 @@ enum disk_io_state {
 	DISK_IO_HEAD,
 	DISK_IO_TAIL,
 	DISK_IO_COMMAND,
+	DISK_IO_SYNC,
 	DISK_IO_PAUSE,
 	DISK_IO_DONE,
 };
@@ -54,7 +57,7 @@ enum disk_io_state {
 struct disk_io {
 	/* set by the caller */
 	enum disk_op op;
-	bool is_fua;
+	bool is_fua; /* a write that is durable when done() runs */
 	uint64_t offset; /* bytes; any */
 	uint32_t bytes;	 /* any up to DISK_IO_BYTES_MAX; offset + bytes within the disk (checked) */
 	uint8_t *data;

@@ -75,7 +75,7 @@ static void inspect(struct lun *l, int page, const uint8_t *cdb, unsigned cdb_by
 	GError *err = NULL;
 
 	if (!p) {
-		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ENOTCONN,
+		error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO,
 				"%s: no session to ask it by", l->disk.name);
 		operation_finish(op, err);
 		return;

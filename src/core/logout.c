@@ -46,7 +46,7 @@ static gboolean check_state(const struct target *t, const struct nexus *n, GErro
 		return FALSE;
 	}
 	if (!t->nexuses) {
-		error_set_errno(err, ISDSC_INVALID_SESSION_ID, ENOTCONN, "%s: not logged in",
+		error_set_errno(err, ISDSC_INVALID_SESSION_ID, ENOENT, "%s: not logged in",
 				t->name);
 		return FALSE;
 	}

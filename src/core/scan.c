@@ -659,7 +659,7 @@ void lun_rescan(struct lun *l, struct operation *op)
 	if (n) {
 		rescan_by(n, l, op);
 	} else {
-		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ENOTCONN,
+		error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO,
 				"%s: lun %u: no session to look at it by", l->target->name,
 				l->number);
 		operation_finish(op, err);

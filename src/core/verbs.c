@@ -215,7 +215,7 @@ static void run_rescan(struct object *obj, const struct command *cmd, struct ope
 	if (n && nexus_is_usable(n)) {
 		lun_scan(n, op);
 	} else if (n) {
-		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ENOTCONN,
+		error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO,
 				"%s: session %u has no connection", n->target->name,
 				n->session->sid);
 		operation_finish(op, err);

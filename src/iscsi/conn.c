@@ -294,6 +294,8 @@ static void conn_connected(struct conn *c)
 	memcpy(login.isid, cfg->isid, sizeof(login.isid));
 	conn_set_state(c, CONN_IN_LOGIN);
 	c->rx.max_data_bytes = CONN_CONTROL_BYTES;
+	login.wishes.max_outstanding_r2t =
+		MIN(login.wishes.max_outstanding_r2t, TASK_R2T_MAX); /* places for them */
 	c->login = login_new(&login);
 	if (cfg->timeouts.login_ms)
 		loop_timer_start(&c->phase_timer, cfg->timeouts.login_ms);
@@ -423,6 +425,11 @@ static void conn_enter_full_feature(struct conn *c)
 /* A PDU came in login (@bhs), or the connection stands and the login may begin (NULL). */
 void conn_login_progress(struct conn *c, const uint8_t *bhs, uint32_t data_bytes)
 {
+	/* Only what has left can have been answered; and the batch borrows the login's text. */
+	if (bhs && !tx_is_empty(&c->tx)) {
+		conn_protocol_error(c, "a Login Response before the request has left");
+		return;
+	}
 	if (bhs && !login_response(c->login, bhs, c->control, data_bytes)) {
 		GError *err = NULL;
 
@@ -516,6 +523,10 @@ static void conn_nop_expired(struct loop_timer *timer)
 	GError *err = NULL;
 
 	if (c->nop.state == TASK_QUEUED || c->nop.state == TASK_SENT) {
+		if (quiet_ms + 1 < timeouts->nop_timeout_ms) { /* the answer is behind what comes */
+			loop_timer_start(timer, timeouts->nop_timeout_ms - quiet_ms);
+			return;
+		}
 		c->stats.nop_timeouts++;
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
 				"the target did not answer a NOP-Out within %.3g s",

@@ -128,6 +128,7 @@ struct conn {
 	/* For sharing the work of several connections (MCS). */
 	bool is_standby;
 	unsigned weight;
+	unsigned round; /* session_for_each_conn() */
 };
 
 struct conn *conn_new(struct session *s, unsigned cid, uint16_t wire_cid,

@@ -259,9 +259,9 @@ static void conn_build(struct conn *c)
 	while (c->reply_count && tx_has_room(&c->tx))
 		conn_send_reply(c);
 	list_for_each_safe(pos, &c->controls) {
-		if (!tx_has_room(&c->tx) ||
-		    !conn_send_control(c, list_entry(pos, struct task, link)))
+		if (!tx_has_room(&c->tx))
 			break;
+		conn_send_control(c, list_entry(pos, struct task, link)); /* or it waits */
 	}
 	while (!list_is_empty(&c->bursts) && tx_has_room(&c->tx))
 		conn_build_data_out(c);
@@ -271,6 +271,8 @@ void conn_flush(struct conn *c)
 {
 	/* A full batch that leaves at once makes room for more of the same turn; the number of
 	 * rounds is bounded by what is queued. */
+	if (c->state < CONN_IN_LOGIN) /* the watch waits for the connect() */
+		return;
 	for (;;) {
 		int r;
 

@@ -11,6 +11,9 @@
 #include "base/text.h"
 
 #define SESSION_TICK_MS 250 /* how exactly a task's deadline is kept */
+/* The least time that a target has for a command before the connection is given up, however long
+ * the command waited to be sent. */
+#define SESSION_GRACE_MS 5000
 
 static const struct {
 	const char *name;
@@ -229,15 +232,33 @@ static void session_send_queued(struct session *s)
 	}
 }
 
+/* @f may end any connection, and with it others. */
+static void session_for_each_conn(struct session *s, void (*f)(struct conn *c))
+{
+	unsigned round = ++s->round;
+
+again:
+	for (GList *l = s->conns; l; l = l->next) {
+		struct conn *c = l->data;
+
+		if (c->round == round)
+			continue;
+		c->round = round;
+		f(c);
+		goto again;
+	}
+}
+
 static void session_flush(struct loop_call *call)
 {
 	struct session *s = container_of(call, struct session, flush);
 
 	session_send_queued(s);
-	for (GList *l = s->conns, *next; l; l = next) {
-		next = l->next;
-		conn_flush(l->data);
-	}
+	session_for_each_conn(s, conn_flush);
+	/* A batch was full and has left: nobody else would wake what still waits. */
+	if (s->queue_count && session_window_is_open(s) && session_pick(s) &&
+	    s->free_slots > SESSION_SLOTS_RESERVED)
+		session_want_flush(s);
 	object_unref(&s->obj);
 }
 
@@ -257,6 +278,7 @@ int session_submit(struct session *s, struct task *t)
 		return -ENOTCONN;
 	task_reset(t);
 	t->session = s;
+	t->sent_us = loop_now_us(s->loop); /* until it is sent: when its time began */
 	t->state = TASK_QUEUED;
 	list_push_tail(&s->queue, &t->link);
 	s->queue_count++;
@@ -344,15 +366,31 @@ static int64_t task_deadline_us(const struct session *s, const struct task *t)
 	return t->sent_us + s->config.timeouts.command_ms * 1000;
 }
 
+/* When the connection is to blame for @t, which was sent: it had its time with the target, however
+ * long it waited for the window before. */
+static int64_t task_limit_us(const struct session *s, const struct task *t)
+{
+	int64_t limit_us = task_deadline_us(s, t), grace_ms = s->config.timeouts.command_ms;
+
+	if (!t->deadline_us)
+		return limit_us;
+	if (!grace_ms || grace_ms > SESSION_GRACE_MS)
+		grace_ms = SESSION_GRACE_MS;
+	return MAX(limit_us, t->sent_us + grace_ms * 1000);
+}
+
 /* A command without an answer: whether it was lost or is slow cannot be told; at this level the
  * connection is what can be given up (7.1.4.3: session recovery). */
-static void session_check_conn(struct session *s, struct conn *c, int64_t now)
+static void session_check_conn(struct conn *c)
 {
+	struct session *s = c->session;
+	int64_t now = loop_now_us(s->loop);
+
 	list_for_each(pos, &c->outstanding) {
 		struct task *t = list_entry(pos, struct task, link);
 		GError *err = NULL;
 
-		if (t->kind != TASK_SCSI || t->state != TASK_SENT || now < task_deadline_us(s, t))
+		if (t->kind != TASK_SCSI || now < task_limit_us(s, t))
 			continue;
 		s->stats.timeouts++;
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
@@ -372,13 +410,10 @@ static void session_tick(struct loop_timer *timer)
 	list_for_each_safe(pos, &s->queue) {
 		struct task *t = list_entry(pos, struct task, link);
 
-		if (t->deadline_us && now >= t->deadline_us)
+		if (now >= task_deadline_us(s, t))
 			session_task_lost(s, t, TASK_RESULT_NEVER_SENT);
 	}
-	for (GList *l = s->conns, *next; l; l = next) {
-		next = l->next;
-		session_check_conn(s, l->data, now);
-	}
+	session_for_each_conn(s, session_check_conn);
 	if (s->queue_count || s->outstanding_count)
 		loop_timer_start(&s->tick, SESSION_TICK_MS);
 	object_unref(&s->obj);

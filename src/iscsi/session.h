@@ -88,6 +88,7 @@ struct session_text {
 	struct conn *conn;
 	GByteArray *request, *answer;
 	struct loop_timer timer;
+	int64_t started_ms;
 	unsigned empty_answers;
 	session_text_fn *done; /* NULL: none under way */
 	void *arg;
@@ -109,6 +110,7 @@ struct session {
 	struct chap_history *own_chap_history; /* or NULL: config.chap_history */
 	GList *conns; /* of struct conn *, oldest first */
 	unsigned next_cid;
+	unsigned round; /* of session_for_each_conn() */
 
 	struct list queue; /* tasks QUEUED */
 	unsigned queue_count, outstanding_count;

@@ -15,6 +15,7 @@
 #include "iscsi/session.h"
 
 #define TEXT_ANSWER_MAX (16u << 20)
+#define TEXT_TIMES 8
 #define TEXT_EMPTY_MAX 16 /* answers in a row without a byte: some targets do that for ever */
 
 static void text_finish(struct session *s, GError *err)
@@ -79,10 +80,18 @@ static void text_expired(struct loop_timer *timer)
 	conn_fail(s->text.conn, err);
 }
 
+/* For the next answer; all answers together have TEXT_TIMES as long. */
 static void text_start_timer(struct session *s)
 {
-	if (s->config.timeouts.text_ms)
-		loop_timer_start(&s->text.timer, s->config.timeouts.text_ms);
+	int64_t ms = s->config.timeouts.text_ms;
+	int64_t left_ms = s->text.started_ms + TEXT_TIMES * ms - loop_now_ms(s->loop);
+
+	if (!ms)
+		return;
+	if (left_ms <= 0)
+		text_expired(&s->text.timer);
+	else
+		loop_timer_start(&s->text.timer, MIN(ms, left_ms));
 }
 
 void session_text_answered(struct session *s, const struct pdu_text_response *p,
@@ -117,6 +126,8 @@ void session_text_answered(struct session *s, const struct pdu_text_response *p,
 	memcpy(x->task.lun, p->lun, sizeof(x->task.lun));
 	x->task.data_bytes = 0;
 	text_start_timer(s);
+	if (c->state == CONN_CLEANUP) /* that was all the time it had */
+		return;
 	conn_resubmit_control(c, &x->task);
 }
 
@@ -127,7 +138,7 @@ int session_text(struct session *s, const void *request, uint32_t bytes, session
 	struct conn *c = NULL;
 	int r;
 
-	if (x->done)
+	if (x->done || x->task.tx_refs)
 		return -EBUSY;
 	for (GList *l = s->conns; l && !c; l = l->next)
 		if (conn_is_usable(l->data))
@@ -150,6 +161,7 @@ int session_text(struct session *s, const void *request, uint32_t bytes, session
 	x->conn = c;
 	x->done = done;
 	x->arg = arg;
+	x->started_ms = loop_now_ms(s->loop);
 	text_start_timer(s);
 	return 0;
 }

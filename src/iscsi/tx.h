@@ -19,12 +19,12 @@
 #include "iscsi/proto.h"
 
 #define TX_PDUS 128 /* of a batch */
-#define TX_HEADER_ROOM (ISCSI_BHS_BYTES + 16 + 4 + 4) /* BHS, AHS of a 32-byte CDB, digest */
+#define TX_HEADER_ROOM (ISCSI_BHS_BYTES + 20 + 4) /* BHS, AHS of a 32-byte CDB, digest */
 
 struct task;
 
 struct tx_slot {
-	uint8_t header[ISCSI_BHS_BYTES + 16 + 4];
+	uint8_t header[TX_HEADER_ROOM];
 	uint8_t trailer[8]; /* padding and data digest */
 	struct task *task; /* holds a reference of it (tx_refs) while its data is in the batch, else NULL */
 	uint64_t end; /* position in the stream after the last byte of this PDU */

@@ -13,7 +13,7 @@ class Quickstart:
     def __init__(self, t):
         self.t, self.point, self.state = t, t.path("iscsi"), t.path("quickstart")
         self.environ = dict(sanitizer_environ(t, "quickstart"), ISCSIFS=program(), QUICKSTART_DIR=self.state,
-                            QUICKSTART_MOUNT=self.point)
+                            QUICKSTART_MOUNT=self.point, QUICKSTART_MEMORY=t.fast)
         t.defer(self.run, "stop")
 
     def run(self, words="", ok=True):

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* SendTargets answers: whatever comes, every target that is accepted has a valid name, is there
  * once, and has addresses that can be spelled. */
-#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "core/discovery.h"
+
+#define MUST(fact)               \
+	do {                     \
+		if (!(fact))     \
+			abort(); \
+	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,9 +21,9 @@ static void check_target(const struct found_target *f, GHashTable *names)
 {
 	g_autofree char *name = text_iscsi_name(f->name, NULL);
 
-	assert(name && !strcmp(name, f->name));
-	assert(g_hash_table_add(names, f->name));
-	assert(f->portals->len <= SENDTARGETS_PORTALS_MAX);
+	MUST(name && !strcmp(name, f->name));
+	MUST(g_hash_table_add(names, f->name));
+	MUST(f->portals->len <= SENDTARGETS_PORTALS_MAX);
 	for (unsigned i = 0; i < f->portals->len; i++) {
 		const struct target_portal *p =
 			&g_array_index(f->portals, struct target_portal, i);
@@ -26,9 +32,9 @@ static void check_target(const struct found_target *f, GHashTable *names)
 		uint16_t port;
 		int tpgt;
 
-		assert(text_parse_portal(portal, 0, &host, &port, &tpgt) == 0);
-		assert(!strcmp(host, p->host) && port == p->port && tpgt == -1);
-		assert(p->tpgt >= -1 && p->tpgt <= 65535);
+		MUST(text_parse_portal(portal, 0, &host, &port, &tpgt) == 0);
+		MUST(!strcmp(host, p->host) && port == p->port && tpgt == -1);
+		MUST(p->tpgt >= -1 && p->tpgt <= 65535);
 	}
 }
 
@@ -39,8 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	GError *err = NULL;
 	GPtrArray *found = sendtargets_parse(data, size, bad, &err);
 
-	assert(!found == !!err);
-	assert(bad->len <= SENDTARGETS_BAD_MAX);
+	MUST(!found == !!err);
+	MUST(bad->len <= SENDTARGETS_BAD_MAX);
 	for (unsigned i = 0; found && i < found->len; i++)
 		check_target(found->pdata[i], names);
 	if (found)

@@ -7,7 +7,8 @@ and it has failed. What it leaves running, mounted or attached counts as a failu
 
     run [-l] [-v] [-k] [PATTERN ...]     list; say more; keep directories; only tests whose name contains a PATTERN
 
-ISCSIFS is the program under test, TMPDIR where directories are made, TEST_SLOWNESS a factor for all limits (sanitizers).
+ISCSIFS is the program under test, TMPDIR where directories are made, TEST_MEMORY where backing files are (/dev/shm),
+TEST_SLOWNESS a factor for all limits (sanitizers).
 """
 import faulthandler
 import json
@@ -185,8 +186,9 @@ def _run_one(function, variant, limit, keep):
     directory = os.path.realpath(tempfile.mkdtemp(prefix="iscsifs-t."))
     os.chmod(directory, 0o755)
     fast = directory
-    if os.access("/dev/shm", os.W_OK):
-        fast = tempfile.mkdtemp(prefix="iscsifs-t.", dir="/dev/shm")
+    memory = os.environ.get("TEST_MEMORY", "/dev/shm")
+    if os.access(memory, os.W_OK):
+        fast = tempfile.mkdtemp(prefix="iscsifs-t.", dir=memory)
         os.chmod(fast, 0o755)
     sys.stdout.flush()
     sys.stderr.flush()

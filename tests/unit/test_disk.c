@@ -419,6 +419,33 @@ static void test_disk_busy_is_sent_again_after_a_pause(void)
 	free(r);
 }
 
+static void test_disk_durable_write_without_fua_is_synchronized(void)
+{
+	struct request *r = request_new();
+
+	setup(2);
+	disk.has_write_cache = true;
+	submit(r, DISK_WRITE, 0, BLOCK);
+	CU_ASSERT_TRUE(disk_withdraw(&r->io));
+	r->io.is_fua = true;
+	CU_ASSERT_EQUAL(disk_submit(&disk, &r->io), 0);
+	CU_ASSERT_EQUAL(first()->cdb[1] & 0x08, 0);
+	answer(first());
+	CU_ASSERT_EQUAL(r->calls, 0); /* not yet durable */
+	CU_ASSERT_PTR_NOT_NULL_FATAL(first());
+	CU_ASSERT_TRUE(first()->cdb[0] == 0x35 || first()->cdb[0] == 0x91);
+	answer(first());
+	CU_ASSERT_EQUAL(r->result, 0);
+	disk.has_fua = true;
+	CU_ASSERT_EQUAL(disk_submit(&disk, &r->io), 0);
+	CU_ASSERT_EQUAL(first()->cdb[1] & 0x08, 0x08);
+	answer(first());
+	CU_ASSERT_EQUAL(r->calls, 2);
+	CU_ASSERT_PTR_NULL(first());
+	teardown();
+	free(r);
+}
+
 static void test_disk_deferred_error_fails_the_next_flush(void)
 {
 	struct request *r = request_new();
@@ -599,6 +626,7 @@ UNIT_MAIN("disk", UNIT(test_disk_reads_whole_blocks_with_one_command),
 	  UNIT(test_disk_good_status_with_missing_bytes_is_an_error),
 	  UNIT(test_disk_lost_connection_ends_the_request),
 	  UNIT(test_disk_busy_is_sent_again_after_a_pause),
+	  UNIT(test_disk_durable_write_without_fua_is_synchronized),
 	  UNIT(test_disk_deferred_error_fails_the_next_flush),
 	  UNIT(test_disk_flush_without_write_cache_sends_nothing),
 	  UNIT(test_disk_waits_for_a_bounce_buffer), UNIT(test_disk_shutdown_ends_what_waits),
