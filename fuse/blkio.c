@@ -21,6 +21,9 @@
 #include "core/lun.h"
 #include "fuse/node.h"
 
+#define SPIN_DEPTH 2	   /* the most requests with which the loop may look before it sleeps */
+#define SPIN_AFTER_US 5000 /* how long there must not have been more */
+
 struct io {
 	struct disk_io disk;
 	struct list link; /* blkio's active */
@@ -118,9 +121,24 @@ static void reply_written(struct blkio *b, uint64_t unique, uint32_t bytes)
 	reply(b, unique, 0, &out, sizeof(out));
 }
 
+/* With a request or two at a time, latency is all that counts; with many, the next event is there
+ * already, and the processor is better left to the target and the readers. */
+static void set_spin(struct blkio *b, const struct lun *lun)
+{
+	struct loop *l = lun->disk.loop;
+	int64_t now = loop_now_us(l);
+
+	if (b->active_count > SPIN_DEPTH)
+		b->deep_us = now;
+	loop_set_spin(l, now - b->deep_us > SPIN_AFTER_US ? b->spin_us : 0);
+}
+
 static void io_put(struct io *io)
 {
 	struct blkio *b = io->blkio;
+
+	b->active_count--;
+	set_spin(b, io->lun);
 
 	if (io->big)
 		pool_put(&b->big, io->big);
@@ -162,6 +180,8 @@ static struct io *io_get(struct blkio *b, struct lun *lun, uint64_t unique)
 	io->unique = unique;
 	io->big = io->small = NULL;
 	object_ref(&lun->obj);
+	b->active_count++;
+	set_spin(b, lun);
 	list_push_tail(&b->active, &io->link);
 	return io;
 }

@@ -37,6 +37,9 @@ struct blkio {
 	int fd; /* the FUSE device: borrowed */
 	struct pool ios, big, small;
 	struct list active;
+	unsigned active_count;
+	int64_t deep_us;  /* when there were many active, last */
+	unsigned spin_us; /* loop_set_spin() while few are active; 0: never. Set after init */
 	uint8_t *rx; /* NULL: none taken from @big */
 	bool is_dry; /* blkio_reserve() said no: room() is owed */
 	/* Room again after blkio_reserve() said no. Called from the loop. */

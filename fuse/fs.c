@@ -206,6 +206,7 @@ struct fs *fs_new(struct loop *l, struct daemon *d, const struct fs_config *c,
 		g_free(fs);
 		return NULL;
 	}
+	fs->blkio.spin_us = d->conf.busy_poll;
 	node_table_init(&fs->nodes, &tree_root_row, &d->obj);
 	fs->session = session_make(fs, err);
 	if (fs->session)

@@ -26,6 +26,7 @@
  * calls that queue each other cannot keep the loop from its descriptors. */
 #define CALLS_PER_TURN 4096
 #define CALL_ROUNDS 8
+#define SPIN_MIN_US 10
 
 struct loop {
 	int epoll_fd;
@@ -33,6 +34,7 @@ struct loop {
 	bool has_no_pwait2;
 	int64_t now_us;
 	uint64_t turns;
+	int64_t spin_us, spin_max_us; /* how long to look for events before sleeping */
 	unsigned watches;
 
 	struct epoll_event events[EVENTS_PER_TURN];
@@ -139,6 +141,43 @@ static int wait_events(struct loop *l, int64_t us)
 			  ms > INT_MAX ? INT_MAX : (int)ms);
 }
 
+/* Number of events, 0 when none came in time, or -1. */
+static int spin_for_events(struct loop *l, int64_t limit_us)
+{
+	int64_t until = clock_us() + MIN(MIN(l->spin_us, l->spin_max_us), limit_us);
+	int n = 0;
+
+	while (n == 0 && clock_us() < until)
+		n = epoll_wait(l->epoll_fd, l->events, EVENTS_PER_TURN, 0);
+	return n;
+}
+
+static void adapt_spin(struct loop *l, int64_t slept_us)
+{
+	if (slept_us > l->spin_max_us)
+		l->spin_us = 0;
+	else
+		l->spin_us = MIN(MAX(l->spin_us * 2, SPIN_MIN_US), l->spin_max_us);
+}
+
+static int spin_or_wait(struct loop *l, int64_t us)
+{
+	int64_t start;
+	int n;
+
+	if (us == 0 || !l->spin_max_us)
+		return wait_events(l, us);
+	if (l->spin_us) {
+		n = spin_for_events(l, us < 0 ? INT64_MAX : us);
+		if (n)
+			return n;
+	}
+	start = clock_us();
+	n = wait_events(l, us);
+	adapt_spin(l, clock_us() - start);
+	return n;
+}
+
 static void run_events(struct loop *l)
 {
 	while (l->event_next < l->event_count) {
@@ -188,7 +227,7 @@ int loop_run_once(struct loop *l, int timeout_ms)
 	int n;
 
 	assert(!l->is_in_turn);
-	n = wait_events(l, sleep_us(l, timeout_ms));
+	n = spin_or_wait(l, sleep_us(l, timeout_ms));
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	l->is_in_turn = true;
@@ -218,6 +257,11 @@ int loop_run(struct loop *l)
 		r = loop_run_once(l, -1);
 	l->is_stopped = false;
 	return r;
+}
+
+void loop_set_spin(struct loop *l, int64_t max_us)
+{
+	l->spin_max_us = max_us;
 }
 
 void loop_stop(struct loop *l)

@@ -56,6 +56,12 @@ void loop_free(struct loop *l);
 
 /* Run until loop_stop(); 0, or -errno when epoll itself fails. */
 int loop_run(struct loop *l);
+/* Sleeping costs two context switches and, on a virtual machine, a wake-up of the processor: with one
+ * request at a time that is most of its latency. With @max_us > 0 the loop looks for events for a
+ * while before it sleeps. How long adapts like the kernel's halt polling: doubled when an event came
+ * soon after the loop gave up, cut to nothing when none came for long, so that an idle loop sleeps.
+ * 0, the default: it sleeps at once. May be called at any time; cheap. */
+void loop_set_spin(struct loop *l, int64_t max_us);
 /* One turn, sleeping at most @timeout_ms (-1: no limit): for tests. */
 int loop_run_once(struct loop *l, int timeout_ms);
 /* Ends loop_run() at the end of this turn. */

@@ -55,6 +55,9 @@ static const struct option options[] = {
 	{ .key = { "io_depth", COMMAND_NUMBER, 16, 1024,
 		   .help = "requests under way in the daemon; more wait in the kernel" },
 	  AT(io_depth) },
+	{ .key = { "busy_poll", COMMAND_NUMBER, 0, 1000,
+		   .help = "microseconds to look for an answer before sleeping; 0 saves CPU" },
+	  AT(busy_poll) },
 	{ .key = { "lock_memory", COMMAND_BOOL,
 		   .help = "stay in memory: freeing it may need one of our units" },
 	  AT(lock_memory) },
@@ -361,6 +364,7 @@ void conf_default(struct conf *c)
 		.log_level = LOG_LEVEL_INFO,
 		.shutdown_ms = 15000,
 		.io_depth = 128,
+		.busy_poll = 100,
 		.lock_memory = true,
 	};
 	session_timeouts_default(&c->timeouts);

@@ -26,6 +26,7 @@ struct conf {
 	struct keys_wishes wishes;
 	int64_t shutdown_ms; /* how long an orderly end may take */
 	unsigned io_depth;   /* pooled I/O requests */
+	unsigned busy_poll;  /* microseconds: loop_set_spin() while few requests are under way */
 	bool lock_memory;
 };
 /* @c need not be initialised. */

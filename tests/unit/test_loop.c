@@ -659,7 +659,53 @@ static void test_loop_clock_stands_still_in_a_turn(void)
 	end();
 }
 
-UNIT_MAIN("loop", UNIT(test_loop_calls_ready_descriptors_level_triggered),
+/* Looking before sleeping must change nothing but when the processor sleeps. */
+static void test_loop_that_spins_still_sleeps_when_idle(void)
+{
+	struct loop *l = loop_new();
+	clock_t before;
+
+	loop_set_spin(l, 100);
+	for (int i = 0; i < 5; i++) /* the first of these adapt */
+		loop_run_once(l, 1);
+	before = clock();
+	for (int i = 0; i < 10; i++)
+		CU_ASSERT_EQUAL(loop_run_once(l, 50), 0);
+	CU_ASSERT_TRUE(clock() - before < CLOCKS_PER_SEC / 10); /* of half a second */
+	loop_free(l);
+}
+
+static void spin_ready(struct loop_fd *w, uint32_t events)
+{
+	char c;
+
+	(void)events;
+	CU_ASSERT_EQUAL(read(w->fd, &c, 1), 1);
+}
+
+static void test_loop_that_spins_hears_of_events_and_timers(void)
+{
+	struct loop *l = loop_new();
+	struct loop_fd w = { 0 };
+	int fds[2];
+
+	CU_ASSERT_EQUAL_FATAL(pipe(fds), 0);
+	loop_set_spin(l, 1000);
+	CU_ASSERT_EQUAL(loop_fd_add(l, &w, fds[0], EPOLLIN, spin_ready), 0);
+	for (int i = 0; i < 1000; i++) {
+		CU_ASSERT_EQUAL(write(fds[1], "x", 1), 1);
+		loop_run_once(l, -1);
+		loop_run_once(l, 0);
+	}
+	loop_fd_remove(&w);
+	loop_free(l);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+UNIT_MAIN("loop", UNIT(test_loop_that_spins_still_sleeps_when_idle),
+	  UNIT(test_loop_that_spins_hears_of_events_and_timers),
+	  UNIT(test_loop_calls_ready_descriptors_level_triggered),
 	  UNIT(test_loop_does_not_deliver_to_a_watch_freed_in_this_turn),
 	  UNIT(test_loop_fd_remove_may_be_repeated),
 	  UNIT(test_loop_frees_a_watch_from_its_own_callback),
