@@ -221,10 +221,10 @@ def fio_verifies(t, kind):
     _, disk, _ = logged_in(t, kind)
     disk = disk.replace(":", r"\\:")  # for fio a colon separates file names; \\ becomes \ in the shell
     t.sh(f"timeout 120 {fio} --name=verify --filename={disk} --rw=randrw --bsrange=4k-128k --size=16M --direct=1 "
-         "--ioengine=libaio --iodepth=32 --verify=crc32c --do_verify=1 --verify_fatal=1 --loops=2 "
+         "--ioengine=libaio --iodepth=32 --verify=crc32c --verify_state_save=0 --do_verify=1 --verify_fatal=1 --loops=2 "
          f"--output={t.path('fio.log')}")
     t.sh(f"timeout 120 {fio} --name=verify --filename={disk} --rw=randwrite --bsrange=512-64k --bs_unaligned --size=8M "
-         "--ioengine=psync --numjobs=1 --verify=crc32c --do_verify=1 --verify_fatal=1 --end_fsync=1 "
+         "--ioengine=psync --numjobs=1 --verify=crc32c --verify_state_save=0 --do_verify=1 --verify_fatal=1 --end_fsync=1 "
          f"--output={t.path('fio2.log')}")
 
 

@@ -90,7 +90,7 @@ static void refuses(struct chap *c, const char *pairs, unsigned event, const cha
 	CU_ASSERT_FALSE(hear(c, pairs, &why));
 	CU_ASSERT_EQUAL(chap_event(c), event);
 	if (!why || !strstr(why, want))
-		printf("\"%s\" instead of \"%s\"\n", why, want);
+		printf("\"%s\" instead of \"%s\"\n", why ? why : "nothing", want);
 	CU_ASSERT_TRUE(why && strstr(why, want));
 }
 
