@@ -4,8 +4,8 @@
  *
  * Owners hold one reference and give it back with object_gone(): that marks the object, so that
  * a tree node, an open file or an operation that still holds a reference sees is_gone and
- * answers ENODEV/ESTALE. The memory goes at the end of the loop turn in which the last reference
- * went, so no callback of this turn sees freed memory. */
+ * answers ENODEV/ESTALE. The memory goes at the end of the loop turn in which the last
+ * reference went, so no callback of this turn sees freed memory. */
 #ifndef ISCSIFS_OBJECT_H
 #define ISCSIFS_OBJECT_H
 
@@ -63,10 +63,12 @@ void object_gone(struct object *o);
 
 /* Remember a failure. @what is copied and must hold no secret. */
 void object_fail(struct object *o, const char *what, const GError *err);
-/* Same for the data path, which has no GError; allocates, so for the slow path of an I/O only. */
+/* Same for the data path, which has no GError; allocates, so for the slow path of an I/O only.
+ */
 void object_fail_text(struct object *o, const char *what, int code, int errno_value,
 		      const char *text);
-/* The text of the `error` file: newest first, one block of lines an entry with time, command, error and advice. */
+/* The text of the `error` file: newest first, one block of lines an entry with time, command,
+ * error and advice. */
 void object_failures_print(const struct object *o, GString *out);
 
 #endif

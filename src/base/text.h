@@ -25,28 +25,31 @@ int text_parse_portal(const char *s, uint16_t default_port, char **ret_host, uin
 /* "10.0.0.1:3260", "[fe80::1]:3260": the canonical spelling in the tree. g_free(). */
 char *text_format_portal(const char *host, uint16_t port);
 
-/* An iSCSI node name (RFC 7143 4.2.7, RFC 3722): iqn., eui., naa., at most 223 bytes; ASCII upper
- * case is folded to lower. NULL and @err (ISDSC_INVALID_ISCSI_NAME, saying what is wrong) when it
- * is none. g_free(). */
+/* An iSCSI node name (RFC 7143 4.2.7, RFC 3722): iqn., eui., naa., at most 223 bytes; ASCII
+ * upper case is folded to lower. NULL and @err (ISDSC_INVALID_ISCSI_NAME, saying what is wrong)
+ * when it is none. g_free(). */
 #define ISCSI_NAME_MAX 223
 char *text_iscsi_name(const char *s, GError **err);
 
-/* "0x..."/"0X..." hex (odd length: a zero digit is put in front) or "0b..." base64, the binary values of RFC 7143
- * 6.1. At most @max bytes. NULL with -EINVAL or -ERANGE in *ret_error otherwise. Also used for secrets: the result is
- * the caller's to wipe and g_free(). */
+/* "0x..."/"0X..." hex (odd length: a zero digit is put in front) or "0b..." base64, the binary
+ * values of RFC 7143 6.1. At most @max bytes. NULL with -EINVAL or -ERANGE in *ret_error
+ * otherwise. Also used for secrets: the result is the caller's to wipe and g_free(). */
 uint8_t *text_decode_binary(const char *s, size_t max, size_t *ret_len, int *ret_error);
 /* "0x" and lower case hex. g_free(). */
 char *text_encode_hex(const void *data, size_t len);
 
-/* Printable rendering of bytes from outside: anything but printable ASCII, and backslash and double
- * quote, becomes \xNN. At most @max source bytes, then "...". g_free(). */
+/* Printable rendering of bytes from outside: anything but printable ASCII, and backslash and
+ * double quote, becomes \xNN. At most @max source bytes, then "...". g_free(). */
 char *text_escape(const void *data, size_t len, size_t max);
-/* Bytes as they came, trailing blanks off, unprintable ones to '?': for INQUIRY strings. g_free(). */
+/* Bytes as they came, trailing blanks off, unprintable ones to '?': for INQUIRY strings.
+ * g_free(). */
 char *text_from_scsi(const void *data, size_t len);
 
-/* A control line into words: blanks separate, "..." quotes, \xNN \\ \" escapes inside and outside quotes,
- * '#' at the start of a word begins a comment. NULL-terminated vector (possibly empty), g_strfreev(); NULL
- * and @err (ISDSC_INVALID_PARAMETER) for an open quote, a bad escape, \x00 or a control character. */
+/* A control line into words: blanks separate, "..." quotes, \xNN \\ \" escapes inside and
+ * outside quotes,
+ * '#' at the start of a word begins a comment. NULL-terminated vector (possibly empty),
+ * g_strfreev(); NULL and @err (ISDSC_INVALID_PARAMETER) for an open quote, a bad escape, \x00
+ * or a control character. */
 char **text_split_words(const char *line, GError **err);
 
 /* Wipe memory so that the compiler cannot leave it out; NULL is fine. */

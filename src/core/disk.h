@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A disk: bytes at any offset over the blocks of a logical unit, through one path or several. It
- * turns a request into SCSI commands (splitting what is longer than the unit's maximum transfer),
- * serialises read-modify-write of blocks that a request covers only in part against every write
- * that touches the same blocks, judges what comes back and decides whether to send again. It knows
- * sessions and tasks, and no file system.
+/* A disk: bytes at any offset over the blocks of a logical unit, through one path or several.
+ * It turns a request into SCSI commands (splitting what is longer than the unit's maximum
+ * transfer), serialises read-modify-write of blocks that a request covers only in part against
+ * every write that touches the same blocks, judges what comes back and decides whether to send
+ * again. It knows sessions and tasks, and no file system.
  *
- * One request is one struct disk_io, embedded in the caller's pooled object together with the task
- * that carries it: nothing is allocated. A request has one deadline; retries spend from it.
+ * One request is one struct disk_io, embedded in the caller's pooled object together with the
+ * task that carries it: nothing is allocated. A request has one deadline; retries spend from
+ * it.
  *
  *   state        true in it                                                 next
- *   IDLE         the caller's                                               WAIT_RANGE, WAIT_BUFFER, HEAD, TAIL, COMMAND, DONE
- *   WAIT_RANGE   on @waiting: a write of the same blocks goes first         as IDLE
- *   WAIT_BUFFER  holds its range, no bounce buffer is free: tries again     HEAD, TAIL, COMMAND, DONE
- *   HEAD         reading the first, partly covered block                    TAIL, COMMAND, PAUSE, DONE
- *   TAIL         reading the last, partly covered block                     COMMAND, PAUSE, DONE
- *   COMMAND      a command for part or all of the request is under way      COMMAND, SYNC, PAUSE, DONE
- *   SYNC         written; SYNCHRONIZE CACHE under way, since FUA was asked   PAUSE, DONE
- *                for and the unit has a write cache and no FUA
- *   PAUSE        waits before it is sent again (BUSY ...)                   the state before it, DONE
- *   DONE         done() is about to run or has run                          -
+ *   IDLE         the caller's                                           any but SYNC, PAUSE
+ *   WAIT_RANGE   on @waiting: a write of the same blocks goes first     as IDLE
+ *   WAIT_BUFFER  holds its range, no bounce buffer is free              HEAD, TAIL, COMMAND, DONE
+ *   HEAD         reading the first, partly covered block                TAIL, COMMAND, PAUSE, DONE
+ *   TAIL         reading the last, partly covered block                 COMMAND, PAUSE, DONE
+ *   COMMAND      a command for part or all of it is under way           SYNC, PAUSE, DONE
+ *   SYNC         written; SYNCHRONIZE CACHE under way: FUA was asked    PAUSE, DONE
+ *                for, and the unit has a write cache and no FUA
+ *   PAUSE        waits before it is sent again (BUSY ...)               the state before, DONE
+ *   DONE         done() is about to run or has run                      -
  *
  * Which tasks may be sent again: READ, WRITE and SYNCHRONIZE CACHE of a disk may be, whatever
  * became of the first (they say where, not "next"); so every check condition that calls for it
@@ -59,9 +60,10 @@ struct disk_io {
 	enum disk_op op;
 	bool is_fua; /* a write that is durable when done() runs */
 	uint64_t offset; /* bytes; any */
-	uint32_t bytes;	 /* any up to DISK_IO_BYTES_MAX; offset + bytes within the disk (checked) */
+	uint32_t bytes; /* any up to DISK_IO_BYTES_MAX; offset + bytes within the disk (checked) */
 	uint8_t *data;
-	/* Runs once, never from inside disk_submit(): 0, or -errno (a read's @data is then worthless). */
+	/* Runs once, never from inside disk_submit(): 0, or -errno (a read's @data is then
+	 * worthless). */
 	void (*done)(struct disk_io *io, int result);
 
 	/* the disk's own */
@@ -120,7 +122,8 @@ struct disk {
 	unsigned log_budget; /* lines left in this second: a dead disk must not fill the log */
 	int64_t log_second;
 	struct disk_stats stats;
-	/* A unit attention said that something changed (SENSE_CAPACITY_CHANGED ...): the owner looks again. */
+	/* A unit attention said that something changed (SENSE_CAPACITY_CHANGED ...): the owner
+	 * looks again. */
 	void (*changed)(struct disk *d, enum sense_class what);
 };
 
@@ -130,7 +133,8 @@ void disk_done(struct disk *d);
 /* Geometry, as the scan found it. -EINVAL for a block length out of range. */
 int disk_set_geometry(struct disk *d, const struct capacity *c, const struct block_limits *b);
 uint64_t disk_bytes(const struct disk *d);
-/* Requests from now on, and those waiting, end with -ENODEV; those under way end when their session hands them back. */
+/* Requests from now on, and those waiting, end with -ENODEV; those under way end when their
+ * session hands them back. */
 void disk_shutdown(struct disk *d);
 
 /* Holds a reference of @s until removed. */
@@ -138,9 +142,11 @@ struct path *disk_add_path(struct disk *d, struct session *s, const uint8_t lun[
 void disk_remove_path(struct disk *d, struct session *s);
 bool disk_is_usable(const struct disk *d);
 
-/* 0: done() will run. -errno at once (done() never runs): -EINVAL out of range, -EROFS, -ENODEV, -ENOTCONN (no path). */
+/* 0: done() will run. -errno at once (done() never runs): -EINVAL out of range, -EROFS,
+ * -ENODEV, -ENOTCONN (no path). */
 int disk_submit(struct disk *d, struct disk_io *io);
-/* Someone does not want to wait any longer: a request not yet sent is taken back (true: done() never runs). */
+/* Someone does not want to wait any longer: a request not yet sent is taken back (true: done()
+ * never runs). */
 bool disk_withdraw(struct disk_io *io);
 
 #endif

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One connection of a session: its socket, its login, its receive and transmit machines, its
- * keep-alive and the tasks that are allegiant to it. States of RFC 7143 section 8.1.1 (initiator):
+ * keep-alive and the tasks that are allegiant to it. States of RFC 7143 section 8.1.1
+ * (initiator):
  *
- *   state             true in it                                            next
- *   FREE              no socket, nothing pending             (S1)           XPT_WAIT, CLEANUP
- *   XPT_WAIT          connect() is under way                 (S2)           IN_LOGIN, CLEANUP
- *   IN_LOGIN          login machine runs                     (S4)           LOGGED_IN, CLEANUP
- *   LOGGED_IN         full feature phase                     (S5)           IN_LOGOUT, LOGOUT_REQUESTED, CLEANUP
- *   LOGOUT_REQUESTED  the target wants us out: no new tasks  (S7)           IN_LOGOUT, CLEANUP
- *   IN_LOGOUT         our Logout Request is queued or sent   (S6)           CLEANUP
- *   CLEANUP           socket closed, tasks handed back       (S8)           -
+ *   state             true in it                              next
+ *   FREE              no socket, nothing pending        (S1)  XPT_WAIT, CLEANUP
+ *   XPT_WAIT          connect() is under way            (S2)  IN_LOGIN, CLEANUP
+ *   IN_LOGIN          login machine runs                (S4)  LOGGED_IN, CLEANUP
+ *   LOGGED_IN         full feature phase                (S5)  IN_LOGOUT, LOGOUT_REQUESTED, CLEANUP
+ *   LOGOUT_REQUESTED  the target wants us out           (S7)  IN_LOGOUT, CLEANUP
+ *   IN_LOGOUT         Logout Request is queued or sent  (S6)  CLEANUP
+ *   CLEANUP           socket closed, tasks handed back  (S8)  -
  *
  * conn_fail() is the only function that closes the socket in trouble; conn_close() does it in
  * peace. Both hand every allegiant task back (session_task_lost()).
@@ -135,8 +136,8 @@ struct conn *conn_new(struct session *s, unsigned cid, uint16_t wire_cid,
 		      const struct conn_address *a);
 /* Connect and log in. @done runs later, once. */
 void conn_start(struct conn *c, conn_login_fn *done, void *arg);
-/* The connection is broken or the target misbehaves: close the socket, hand back the tasks, tell
- * the session. @err is taken. Harmless when already closed (then @err is freed). */
+/* The connection is broken or the target misbehaves: close the socket, hand back the tasks,
+ * tell the session. @err is taken. Harmless when already closed (then @err is freed). */
 void conn_fail(struct conn *c, GError *err);
 /* Same in peace: after a logout response, or because the session is closed by its owner. */
 void conn_close(struct conn *c);
@@ -144,8 +145,10 @@ void conn_close(struct conn *c);
 int conn_logout(struct conn *c, enum iscsi_logout_reason reason);
 /* In full feature phase, and commands may be sent. */
 bool conn_is_usable(const struct conn *c);
-/* Send a NOP-Out and wait for the answer. @done runs once. -EBUSY: one is under way; -ENOTCONN. */
-int conn_ping(struct conn *c, void (*done)(struct conn *c, int64_t rtt_us, void *arg), void *arg);
+/* Send a NOP-Out and wait for the answer. @done runs once. -EBUSY: one is under way; -ENOTCONN.
+ */
+int conn_ping(struct conn *c, void (*done)(struct conn *c, int64_t rtt_us, void *arg),
+	      void *arg);
 
 /* --- conn_tx.c --- */
 /* Queue a NOP, text, logout or TMF task on this connection. -ENOTCONN. */
@@ -164,12 +167,13 @@ void conn_flush(struct conn *c);
 extern const struct rx_ops conn_rx_ops;
 
 /* --- conn.c, for the other two --- */
-void conn_protocol_error(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void conn_protocol_error(struct conn *c, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 void conn_set_state(struct conn *c, enum conn_state to);
 void conn_login_progress(struct conn *c, const uint8_t *bhs, uint32_t data_bytes);
 void conn_nop_answered(struct conn *c);
-/* The target asked for a logout (async event 1) within @limit_ms: no new tasks; log out when what
- * is under way has ended, or shortly before the limit. */
+/* The target asked for a logout (async event 1) within @limit_ms: no new tasks; log out when
+ * what is under way has ended, or shortly before the limit. */
 void conn_logout_requested(struct conn *c, int64_t limit_ms);
 void conn_drained(struct conn *c);
 

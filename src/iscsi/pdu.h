@@ -5,8 +5,8 @@
  * Nothing allocates. Source: RFC 7143 section 11.
  *
  * A header is 48 bytes; an AHS (only after a SCSI Command here) and the data segment follow it.
- * Encoders write all 48 bytes, reserved ones zero, TotalAHSLength and DataSegmentLength included.
- * Decoders do not judge; pdu_check() does, before anyone looks at a field. */
+ * Encoders write all 48 bytes, reserved ones zero, TotalAHSLength and DataSegmentLength
+ * included. Decoders do not judge; pdu_check() does, before anyone looks at a field. */
 #ifndef ISCSIFS_PDU_H
 #define ISCSIFS_PDU_H
 
@@ -136,14 +136,16 @@ struct pdu_nop_in { /* 11.19 */
 	uint32_t itt, ttt, stat_sn, exp_cmd_sn, max_cmd_sn, data_bytes;
 };
 
-#define PDU_TYPES(X)                                                                        \
-	X(scsi_command) X(tmf_request) X(data_out) X(text_request) X(login_request)         \
-	X(logout_request) X(snack_request) X(nop_out) X(scsi_response) X(tmf_response)      \
-	X(data_in) X(r2t) X(async_message) X(text_response) X(login_response)               \
-	X(logout_response) X(reject) X(nop_in)
+#define PDU_TYPES(X)                                                                           \
+	X(scsi_command)                                                                        \
+	X(tmf_request) X(data_out) X(text_request) X(login_request) X(logout_request)          \
+		X(snack_request) X(nop_out) X(scsi_response) X(tmf_response) X(data_in) X(r2t) \
+			X(async_message) X(text_response) X(login_response) X(logout_response) \
+				X(reject) X(nop_in)
 
 /* void pdu_put_scsi_command(uint8_t bhs[48], const struct pdu_scsi_command *), and
- * void pdu_get_scsi_command(const uint8_t bhs[48], struct pdu_scsi_command *), for each type. */
+ * void pdu_get_scsi_command(const uint8_t bhs[48], struct pdu_scsi_command *), for each type.
+ */
 #define PDU_DECLARE(type)                                                \
 	void pdu_put_##type(uint8_t *bhs, const struct pdu_##type *p);  \
 	void pdu_get_##type(const uint8_t *bhs, struct pdu_##type *p);
@@ -153,23 +155,26 @@ PDU_TYPES(PDU_DECLARE)
 /* Who is allowed to send a PDU type. */
 enum pdu_sender { PDU_FROM_INITIATOR, PDU_FROM_TARGET };
 
-/* What one header tells of itself, from a table by opcode: known opcode for that sender, the final bit
- * where it must be set, reserved bits of byte 1 that are not zero (tolerated when a target sends them: be liberal;
- * listed by the strict mode for tests), an AHS where none may be (11.2.2: only a SCSI Command has one), TSIH/stage/version legality of a
- * login PDU, ITT/TTT that must be or must not be ffffffff, R2T length zero, DataSegmentLength greater
- * than @max_data_bytes (our MaxRecvDataSegmentLength) or non-zero where the type carries none.
- * NULL when fine, else a static text that says what is wrong. What the RFC tells the initiator to ignore
- * is ignored: TTT of a final Text Response (11.10.4), flags of a SCSI Response that is no "Command Completed"
- * (11.4.3), the A bit (needs the ErrorRecoveryLevel, 11.7.2), the stages of a login reject (6.3.1). */
+/* What one header tells of itself, from a table by opcode: known opcode for that sender, the
+ * final bit where it must be set, reserved bits of byte 1 that are not zero (tolerated when a
+ * target sends them: be liberal; listed by the strict mode for tests), an AHS where none may be
+ * (11.2.2: only a SCSI Command has one), TSIH/stage/version legality of a login PDU, ITT/TTT
+ * that must be or must not be ffffffff, R2T length zero, DataSegmentLength greater than
+ * @max_data_bytes (our MaxRecvDataSegmentLength) or non-zero where the type carries none. NULL
+ * when fine, else a static text that says what is wrong. What the RFC tells the initiator to
+ * ignore is ignored: TTT of a final Text Response (11.10.4), flags of a SCSI Response that is
+ * no "Command Completed" (11.4.3), the A bit (needs the ErrorRecoveryLevel, 11.7.2), the stages
+ * of a login reject (6.3.1). */
 const char *pdu_check(const uint8_t *bhs, enum pdu_sender sender, uint32_t max_data_bytes);
-/* The same, and reserved bits of bytes 0 and 1 are errors whoever sent them (pdu_check() reports those of an
- * initiator only). For tests and the trace. */
-const char *pdu_check_strict(const uint8_t *bhs, enum pdu_sender sender, uint32_t max_data_bytes);
+/* The same, and reserved bits of bytes 0 and 1 are errors whoever sent them (pdu_check()
+ * reports those of an initiator only). For tests and the trace. */
+const char *pdu_check_strict(const uint8_t *bhs, enum pdu_sender sender,
+			     uint32_t max_data_bytes);
 /* "SCSI Command", or "opcode 0x1e" style "unknown" text for a number that is none. Static. */
 const char *pdu_name(uint8_t opcode);
 
-/* The Extended CDB AHS of 11.2.2.3 for a CDB of 17..@cdb_bytes bytes: writes it padded into @ahs
- * (room for ISCSI_AHS_BYTES_MAX) and returns its bytes, a multiple of four. */
+/* The Extended CDB AHS of 11.2.2.3 for a CDB of 17..@cdb_bytes bytes: writes it padded into
+ * @ahs (room for ISCSI_AHS_BYTES_MAX) and returns its bytes, a multiple of four. */
 size_t pdu_put_extended_cdb(uint8_t *ahs, const uint8_t *cdb, size_t cdb_bytes);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The receive machine of one connection: bytes in, whole PDUs out. It knows framing, digests and
- * where the data of a PDU is wanted; what a PDU means is its user's (conn.c). It knows no session.
+/* The receive machine of one connection: bytes in, whole PDUs out. It knows framing, digests
+ * and where the data of a PDU is wanted; what a PDU means is its user's (conn.c). It knows no
+ * session.
  *
  *   state   true in it                                                       next
  *   HEADER  collecting BHS, AHS and header digest in the staging buffer      DATA, HEADER
@@ -9,8 +10,8 @@
  *   TRAILER padding and data digest come through the staging buffer          HEADER
  *   BROKEN  a framing, digest or handler error: nothing more is read         -
  *
- * Small PDUs arrive many to a system call in the staging buffer; of a large data segment, what is
- * not there yet is read straight to its place, with the staging buffer behind it in the same
+ * Small PDUs arrive many to a system call in the staging buffer; of a large data segment, what
+ * is not there yet is read straight to its place, with the staging buffer behind it in the same
  * readv, so that the next header costs no call of its own. */
 #ifndef ISCSIFS_RX_H
 #define ISCSIFS_RX_H
@@ -36,8 +37,9 @@ enum rx_status {
 enum rx_verdict { RX_OK, RX_STOP };
 
 struct rx_ops {
-	/* A header (with its AHS at bhs + 48, not longer than @max_ahs_bytes) has come and passed its digest. Says where its data
-	 * segment goes: *ret_dest for at most *ret_room bytes (the rest is skipped); NULL skips it all. RX_STOP: the user closed us. */
+	/* A header (with its AHS at bhs + 48, not longer than @max_ahs_bytes) has come and
+	 * passed its digest. Says where its data segment goes: *ret_dest for at most *ret_room
+	 * bytes (the rest is skipped); NULL skips it all. RX_STOP: the user closed us. */
 	enum rx_verdict (*header)(struct rx *rx, const uint8_t *bhs, uint8_t **ret_dest,
 				  uint32_t *ret_room);
 	/* The data segment is complete and its digest is right, or (is_digest_ok false) is not. */
@@ -67,7 +69,8 @@ struct rx {
 void rx_init(struct rx *rx, const struct rx_ops *ops, uint8_t *staging);
 /* Read from @fd and hand out PDUs until it has no more or @budget bytes are used up. */
 enum rx_status rx_run(struct rx *rx, int fd, size_t budget);
-/* Something is in the staging buffer that was not handed out yet (the digest setting changed between: login). */
+/* Something is in the staging buffer that was not handed out yet (the digest setting changed
+ * between: login). */
 bool rx_has_buffered(const struct rx *rx);
 
 #endif

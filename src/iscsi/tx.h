@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The transmit machine of one connection: a batch of PDU headers and references to their data,
- * sent with as few sendmsg calls as there are loop turns. It copies no payload: a PDU's data stay
- * where they are until they have left, and tx tells through @released when that is so.
+ * sent with as few sendmsg calls as there are loop turns. It copies no payload: a PDU's data
+ * stay where they are until they have left, and tx tells through @released when that is so.
  *
  *   state  true in it                                                     next
  *   EMPTY  nothing to send                                                READY
@@ -26,7 +26,8 @@ struct task;
 struct tx_slot {
 	uint8_t header[TX_HEADER_ROOM];
 	uint8_t trailer[8]; /* padding and data digest */
-	struct task *task; /* holds a reference of it (tx_refs) while its data is in the batch, else NULL */
+	struct task *task;  /* holds a reference of it (tx_refs) while its data is in the batch,
+			       else NULL */
 	uint64_t end; /* position in the stream after the last byte of this PDU */
 };
 
@@ -46,12 +47,17 @@ void tx_init(struct tx *tx, void (*released)(struct tx *, struct task *));
 bool tx_is_empty(const struct tx *tx);
 /* Room for one more PDU. */
 bool tx_has_room(const struct tx *tx);
-/* Where the next PDU's header goes: 48 bytes, and 16 more for an AHS. Only when tx_has_room(). */
+/* Where the next PDU's header goes: 48 bytes, and 16 more for an AHS. Only when tx_has_room().
+ */
 uint8_t *tx_header(struct tx *tx);
-/* The header at tx_header() is complete (@ahs_bytes behind it): queue the PDU with @data_bytes of @data. @task, if not NULL, keeps the data:
- * tx_refs is raised now and lowered by released(). Without a task the data must stay until the batch has left or be inside @header's slot. */
-void tx_push(struct tx *tx, size_t ahs_bytes, const void *data, uint32_t data_bytes, struct task *task);
-/* Send what the socket takes. 0 (look at is_blocked), or -errno when the connection is broken. */
+/* The header at tx_header() is complete (@ahs_bytes behind it): queue the PDU with @data_bytes
+ * of @data. @task, if not NULL, keeps the data: tx_refs is raised now and lowered by
+ * released(). Without a task the data must stay until the batch has left or be inside @header's
+ * slot. */
+void tx_push(struct tx *tx, size_t ahs_bytes, const void *data, uint32_t data_bytes,
+	     struct task *task);
+/* Send what the socket takes. 0 (look at is_blocked), or -errno when the connection is broken.
+ */
 int tx_flush(struct tx *tx, int fd);
 /* Drop the batch (the connection is dead): every reference is released. */
 void tx_drop(struct tx *tx);
