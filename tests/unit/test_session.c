@@ -554,6 +554,146 @@ static void test_session_close_in_login_tells_the_caller(void)
 	teardown();
 }
 
+/* Two answers in one segment: the second answers nothing that has left. */
+static void test_session_refuses_a_login_response_before_its_request(void)
+{
+	static const char security[] = "AuthMethod=None";
+
+	setup();
+	expect(0x03);
+	say_login(0x81, 0, security, sizeof(security), 0);
+	say_login(0x87, 7, NULL, 0, 0);
+	for (int i = 0; !outcome && i < 1000; i++)
+		spin();
+	CU_ASSERT_EQUAL(outcome, -1);
+	teardown();
+}
+
+/* The target takes nothing more and says GOOD: what has not left it cannot have. */
+static void test_session_good_for_data_that_did_not_leave_is_short(void)
+{
+	static uint8_t big[8 << 20];
+	struct probe *p = probe_new(TASK_WRITE, 0);
+	uint8_t r2t[48] = { 0x31, 0x80 };
+	uint32_t itt;
+
+	setup();
+	log_in();
+	session->values.max_burst_length = sizeof(big); /* one R2T for all of it */
+	p->task.data = big;
+	p->task.data_bytes = sizeof(big);
+	session_submit(session, &p->task);
+	expect(0x01);
+	itt = get_be32(bhs + 16);
+	put_be32(r2t + 16, itt);
+	put_be32(r2t + 20, 1);
+	put_be32(r2t + 24, stat_sn);
+	put_be32(r2t + 28, 2);
+	put_be32(r2t + 32, 3);
+	put_be32(r2t + 40, 8192);
+	put_be32(r2t + 44, sizeof(big) - 8192);
+	say(r2t, NULL, 0);
+	for (int i = 0; i < 20; i++)
+		spin(); /* until the socket is full */
+	say_response(itt, 2, 3);
+	for (int i = 0; p->task.state == TASK_SENT && i < 1000; i++)
+		spin();
+	CU_ASSERT_TRUE(p->task.is_short);
+	close(peer);
+	peer = -1;
+	until(p, 1);
+	CU_ASSERT_TRUE(p->task.result != TASK_RESULT_RESPONDED || p->task.is_short);
+	teardown();
+	free(p);
+}
+
+static void test_session_a_closed_window_does_not_hold_a_task_for_ever(void)
+{
+	struct probe *p[3];
+
+	setup();
+	log_in();
+	for (int i = 0; i < 3; i++) {
+		p[i] = probe_new(TASK_NO_DATA, 0);
+		session_submit(session, &p[i]->task); /* the third finds the window closed */
+	}
+	expect(0x01);
+	say_response(get_be32(bhs + 16), 2, 2);
+	expect(0x01);
+	say_response(get_be32(bhs + 16), 3, 2);
+	until(p[0], 1);
+	until(p[1], 1);
+	until(p[2], 1); /* command_ms of setup() */
+	CU_ASSERT_EQUAL(p[2]->task.result, TASK_RESULT_NEVER_SENT);
+	CU_ASSERT_EQUAL(session->state, SESSION_LOGGED_IN);
+	teardown();
+	for (int i = 0; i < 3; i++)
+		free(p[i]);
+}
+
+/* 11.2.2.3: a CDB of 32 bytes has its second half in an AHS of 20. */
+static void test_session_sends_a_long_cdb(void)
+{
+	struct probe *p = probe_new(TASK_NO_DATA, 0);
+	uint8_t ahs[20];
+
+	setup();
+	log_in();
+	p->task.cdb_bytes = 32;
+	for (int i = 0; i < 32; i++)
+		p->task.cdb[i] = (uint8_t)(0x7f - i);
+	session_submit(session, &p->task);
+	peer_read(bhs, 48);
+	CU_ASSERT_EQUAL(bhs[4], 5); /* words of AHS */
+	peer_read(ahs, 20);
+	CU_ASSERT_EQUAL(get_be16(ahs), 17); /* AHSLength: 16 bytes and the reserved one */
+	CU_ASSERT_EQUAL(ahs[2], 1);
+	CU_ASSERT_EQUAL(memcmp(bhs + 32, p->task.cdb, 16), 0);
+	CU_ASSERT_EQUAL(memcmp(ahs + 4, p->task.cdb + 16, 16), 0);
+	say_response(get_be32(bhs + 16), 2, 3);
+	until(p, 1);
+	teardown();
+	free(p);
+}
+
+static unsigned text_calls, text_errors;
+
+static void on_text(struct session *s, const GByteArray *answer, const GError *err, void *arg)
+{
+	(void)s;
+	(void)answer;
+	(void)arg;
+	text_calls++;
+	text_errors += err != NULL;
+}
+
+static void test_session_a_rejected_text_ends_and_another_may_follow(void)
+{
+	uint8_t r[48] = { 0x3f, 0x80, 0x04 }; /* Reject: protocol error */
+
+	setup();
+	log_in();
+	text_calls = text_errors = 0;
+	for (unsigned round = 1; round <= 3; round++) {
+		CU_ASSERT_EQUAL(session_text(session, "SendTargets=", 13, on_text, NULL), 0);
+		CU_ASSERT_EQUAL(session_text(session, "SendTargets=", 13, on_text, NULL), -EBUSY);
+		expect(0x04);
+		put_be24(r + 5, 48);
+		put_be32(r + 16, 0xffffffff);
+		put_be32(r + 24, stat_sn++);
+		put_be32(r + 28, round + 1);
+		put_be32(r + 32, round + 2);
+		say(r, bhs, 48);
+		for (int i = 0; text_calls < round && i < 1000; i++)
+			spin();
+		CU_ASSERT_EQUAL(text_calls, round);
+		CU_ASSERT_EQUAL(text_errors, round);
+		CU_ASSERT_EQUAL(session->outstanding_count, 0);
+	}
+	CU_ASSERT_EQUAL(session->state, SESSION_LOGGED_IN);
+	teardown();
+}
+
 UNIT_MAIN("session", UNIT(test_session_tables_lead_only_where_the_header_says),
 	  UNIT(test_session_logs_in_and_numbers_commands_from_the_login),
 	  UNIT(test_session_keeps_to_the_command_window),
@@ -567,4 +707,9 @@ UNIT_MAIN("session", UNIT(test_session_tables_lead_only_where_the_header_says),
 	  UNIT(test_session_hands_tasks_back_when_the_connection_goes),
 	  UNIT(test_session_gives_up_on_a_silent_target), UNIT(test_session_answers_a_ping),
 	  UNIT(test_session_logs_out), UNIT(test_session_refused_login_is_told_once),
-	  UNIT(test_session_close_in_login_tells_the_caller))
+	  UNIT(test_session_close_in_login_tells_the_caller),
+	  UNIT(test_session_refuses_a_login_response_before_its_request),
+	  UNIT(test_session_good_for_data_that_did_not_leave_is_short),
+	  UNIT(test_session_a_closed_window_does_not_hold_a_task_for_ever),
+	  UNIT(test_session_sends_a_long_cdb),
+	  UNIT(test_session_a_rejected_text_ends_and_another_may_follow))
