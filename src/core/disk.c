@@ -136,9 +136,9 @@ static bool ranges_meet(const struct disk_io *a, const struct disk_io *b)
 	return a->lba < b->lba + b->blocks && b->lba < a->lba + a->blocks;
 }
 
-/* May @io not be in flight together with @other? Two writes of whole blocks may: which of them is
- * the later one is for their senders to settle. A read-modify-write may not meet any write: it
- * would put back bytes that were there before. */
+/* May @io not be in flight together with @other? Two writes of whole blocks may: which of them
+ * is the later one is for their senders to settle. A read-modify-write may not meet any write:
+ * it would put back bytes that were there before. */
 static bool io_excludes(const struct disk_io *io, const struct disk_io *other)
 {
 	return other->op == DISK_WRITE && (io->is_unaligned || other->is_unaligned) &&
@@ -412,7 +412,8 @@ static void io_merge(const struct disk *d, struct disk_io *io)
 	memcpy(io->bounce + io->offset % d->block_bytes, io->data, io->bytes);
 }
 
-/* The command of the state has succeeded: 1 when the request is complete, 0 when more is under way. */
+/* The command of the state has succeeded: 1 when the request is complete, 0 when more is under
+ * way. */
 static int disk_advance(struct disk *d, struct disk_io *io)
 {
 	bool ends_inside = (io->offset + io->bytes) % d->block_bytes;
@@ -446,8 +447,9 @@ static int disk_advance(struct disk *d, struct disk_io *io)
 	return disk_send(d, io);
 }
 
-/* What came back for @t: a verdict, with the text for people in @why. *ret_is_deferred: the sense
- * data is about an earlier write, which was acknowledged and is lost; this command did not run. */
+/* What came back for @t: a verdict, with the text for people in @why. *ret_is_deferred: the
+ * sense data is about an earlier write, which was acknowledged and is lost; this command did
+ * not run. */
 static struct sense_verdict disk_judge(const struct task *t, char *why, size_t size,
 				       bool *ret_is_deferred)
 {
