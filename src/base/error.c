@@ -30,7 +30,8 @@ static const struct error_info table[] = {
 	      "target's access list and the login keys"),
 	ERROR(CONNECTION_FAILED, EHOSTUNREACH, "The connection to the target failed",
 	      "check that the portal's address and port are reachable from this host, "
-	      "and that the target listens there"),
+	      "and that the target listens there; a session that was lost needs `login` "
+	      "again"),
 	ERROR(INITIATOR_NODE_ALREADY_EXISTS, EEXIST, "The initiator node exists already",
 	      "choose another name for the initiator node"),
 	ERROR(INITIATOR_NODE_NOT_FOUND, ENOENT, "There is no such initiator node",
@@ -81,7 +82,7 @@ static const struct error_info table[] = {
 	      "list `connections/` of the session; nothing needs to be done if the "
 	      "connection wanted is there"),
 	ERROR(SESSION_ALREADY_EXISTS, EEXIST, "The session exists already",
-	      "use the session that is there, or log in with multipath=yes for one more"),
+	      "use the session that is there, or log out first"),
 	ERROR(INITIATOR_INSTANCE_NOT_FOUND, ENOENT, "There is no such initiator instance",
 	      "list `initiator/instances/` and give one that is there, or leave "
 	      "instance= out"),
@@ -92,16 +93,16 @@ static const struct error_info table[] = {
 	      "An operation was not carried out correctly by this program",
 	      "this is a bug: report it with the log and a trace (`trace/ctl`)"),
 	ERROR(INVALID_TEXT_KEY, EPROTO, "A text key is not valid",
-	      "check the key and its value; if the target sent it, take a trace and ask "
-	      "who makes the target"),
+	      "if the text names a digest, log in with prefer or no; else ask for another "
+	      "value of the key, or ask who makes the target"),
 	ERROR(INVALID_SENDTARGETS_TEXT, EPROTO, "The answer to SendTargets is not valid",
 	      "take a trace (`trace/ctl`) of a refresh: the answer breaks the rules and "
 	      "was dropped; update the target"),
 	ERROR(INVALID_SESSION_ID, ENOENT, "There is no session with this id",
-	      "list `sessions/` and give an id that is there"),
+	      "list `sessions/`: there is no such session, and nothing to log out of"),
 	ERROR(SCSI_REQUEST_FAILED, EIO, "A SCSI command failed",
-	      "read the sense data in the text; check the health of the logical unit at "
-	      "the target"),
+	      "read the text: what the unit does not support cannot be asked of it (VPD "
+	      "pages: inquiry page=0x00); for anything else check the unit at the target"),
 	ERROR(TOO_MANY_SESSIONS, EUSERS, "There are too many sessions",
 	      "log out sessions that are not needed, or raise the limit in the "
 	      "configuration"),
@@ -188,7 +189,7 @@ static const struct error_info table[] = {
 	      "The last connection of a session cannot be removed",
 	      "log out the session instead"),
 	ERROR(SERVICE_NOT_RUNNING, ENOENT, "The iSCSI daemon is not running",
-	      "start it: `iscsifs MOUNTPOINT`, or the service iscsifs"),
+	      "if it is shutting down, wait; then start it: `iscsifs MOUNTPOINT`"),
 	ERROR(TARGET_ALREADY_LOGGED_IN, EEXIST, "The target is logged in already",
 	      "use the session that is there, or log in with multipath=yes for one more"),
 	ERROR(DEVICE_BUSY_ON_SESSION, EBUSY, "A device of the session is in use",

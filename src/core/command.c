@@ -22,7 +22,7 @@
 static const struct command_key common_keys[] = {
 	{ "timeout", COMMAND_SECONDS, .help = "give up after this time; 0: no limit" },
 	{ "nowait", COMMAND_BOOL,
-	  .help = "return at once; the outcome is in error and events" },
+	  .help = "return at once; a failure is told in error" },
 	{ 0 },
 };
 
@@ -378,6 +378,32 @@ char *command_shown(const char *line, const struct verb *verbs)
 	const struct verb *v = find_verb(verbs, word, strcspn(word, " \t"));
 
 	return v ? g_strdup_printf("%s ...", v->name) : g_strdup("...");
+}
+
+struct command *command_copy(const struct command *cmd)
+{
+	struct command *copy = g_new0(struct command, 1);
+	GHashTableIter iter;
+	void *key, *value;
+
+	copy->verb = cmd->verb;
+	copy->arg_count = cmd->arg_count;
+	for (unsigned i = 0; i < cmd->arg_count; i++)
+		copy->args[i] = g_strdup(cmd->args[i]);
+	copy->keys = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_secret);
+	g_hash_table_iter_init(&iter, cmd->keys);
+	while (g_hash_table_iter_next(&iter, &key, &value))
+		g_hash_table_insert(copy->keys, key, g_strdup(value));
+	copy->timeout_ms = cmd->timeout_ms;
+	copy->is_nowait = cmd->is_nowait;
+	copy->shown = g_strdup(cmd->shown);
+	return copy;
+}
+
+void command_replace_key(struct command *cmd, const char *from, const char *to, char *value)
+{
+	g_hash_table_remove(cmd->keys, from);
+	g_hash_table_insert(cmd->keys, (char *)to, value);
 }
 
 /* --- values --- */

@@ -68,6 +68,10 @@ struct command {
  * An empty or comment line gives NULL without an error. */
 struct command *command_parse(const char *line, const struct verb *verbs, GError **err);
 void command_free(struct command *cmd); /* secrets wiped; NULL is fine */
+struct command *command_copy(const struct command *cmd);
+/* What is behind @value (a secret behind the name of its file) takes the place of key @from, as
+ * key @to, which is a static string. Takes @value. */
+void command_replace_key(struct command *cmd, const char *from, const char *to, char *value);
 /* What may be shown of a line that command_parse() refused: the verb, if it is one. g_free().
  */
 char *command_shown(const char *line, const struct verb *verbs);
@@ -104,5 +108,12 @@ struct script *script_run(struct loop *l, struct object *obj, const struct verb 
 void script_set_place(struct script *s, const char *place);
 /* The writer was interrupted (or is gone): EINTR. done() still runs. */
 void script_cancel(struct script *s);
+
+/* The errno that a write to the tree ends with by @err: one of the few that tree.md tells of,
+ * since the shell's message for another ("Transport endpoint is not connected") reads as if the
+ * daemon had died. What done() and the list of failures get of a script has it already. */
+int script_errno(const GError *err);
+/* The line "error code=... number=0x... errno=... where=@place text=\"...\"\n" of @err. */
+void script_error_reply(const GError *err, const char *place, GString *out);
 
 #endif

@@ -153,6 +153,7 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 	d->state_lock = -1;
 	d->next_sid = 1;
 	d->started_us = g_get_real_time();
+	d->targets_sorted = g_sequence_new(NULL);
 	d->targets_by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	d->luns_by_wwid = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	loop_timer_init(l, &d->shutdown_timer, on_shutdown_timer);
@@ -174,6 +175,7 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 void daemon_free(struct daemon *d)
 {
 	d->is_shutting_down = true;
+	login_options_give_up(d);
 	while (d->discovery && d->discovery->portals)
 		portal_remove(d->discovery->portals->data);
 	while (d->targets)
@@ -185,6 +187,7 @@ void daemon_free(struct daemon *d)
 		object_gone(&d->initiator->obj);
 	loop_timer_done(&d->shutdown_timer);
 	loop_call_cancel(&d->shutdown_call);
+	g_sequence_free(d->targets_sorted);
 	g_hash_table_unref(d->targets_by_name);
 	g_hash_table_unref(d->luns_by_wwid);
 	if (d->bounce.memory)
@@ -239,7 +242,7 @@ static void leave_target(struct target *t)
 	struct operation *op;
 
 	if (t->logging_in)
-		operation_cancel(t->logging_in, ESHUTDOWN);
+		operation_cancel(t->logging_in, EBUSY);
 	for (GList *l = t->nexuses, *next; l; l = next) {
 		struct nexus *n = l->data;
 
@@ -274,6 +277,7 @@ void daemon_shutdown(struct daemon *d, void (*done)(struct daemon *, void *), vo
 	d->is_shutting_down = true;
 	d->shutdown_done = done;
 	d->shutdown_arg = arg;
+	login_options_give_up(d);
 	discovery_shutdown(d->discovery);
 	for (GList *l = d->targets, *next; l; l = next) {
 		struct target *t = l->data;

@@ -45,11 +45,14 @@ struct daemon {
 	struct initiator *initiator;
 	struct discovery *discovery;
 	GList *targets;		     /* of struct target *, by name */
+	GSequence *targets_sorted;   /* the same, to find a place among them quickly */
 	GHashTable *targets_by_name; /* keys are the targets' own */
 	GHashTable *luns_by_wwid;    /* char * -> struct lun * (the first one that has it) */
 	unsigned next_sid;	     /* session ids of the tree */
 	uint8_t isid_random[3];	     /* of this run: RFC 7143 11.12.5, type 10b */
 	uint16_t isid_qualifier;     /* next */
+	GList *fetching;	     /* of struct operation *: they wait for a secret file */
+	GList *pings;		     /* of struct ping * (inspect.c) */
 	struct chap_history *chap_history; /* of all sessions */
 	struct pool bounce;	     /* of DISK_BOUNCE_BYTES */
 	int64_t started_us;	     /* wall clock */

@@ -31,7 +31,7 @@ void discovery_shutdown(struct discovery *d)
 		struct portal *p = l->data;
 
 		if (p->running)
-			operation_cancel(p->running, ESHUTDOWN);
+			operation_cancel(p->running, EBUSY);
 	}
 }
 

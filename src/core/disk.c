@@ -518,7 +518,12 @@ static void disk_task_done(struct task *t)
 			disk_finish(d, io, r > 0 ? 0 : r);
 		return;
 	case SENSE_FAIL:
-		disk_finish(d, io, disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, v.errno_value, why));
+		disk_finish(d, io,
+			    disk_blame(d, io,
+				       t->result == TASK_RESULT_RESPONDED
+					       ? ISDSC_SCSI_REQUEST_FAILED
+					       : ISDSC_CONNECTION_FAILED,
+				       v.errno_value, why));
 		return;
 	case SENSE_RETRY_LATER:
 	case SENSE_PATH: /* one path: it may become active again */

@@ -19,6 +19,7 @@
 #define SPC_3 5
 #define LIST_BYTES 65536
 #define PING_RETRY_MS 10 /* the keep-alive's own ping is under way */
+#define PINGS_MAX 8	 /* of a connection: they take turns by asking again */
 
 /* ---- one query ---- */
 
@@ -232,6 +233,7 @@ struct ping {
 static void ping_free(struct ping *p)
 {
 	loop_timer_done(&p->again);
+	p->daemon->pings = g_list_remove(p->daemon->pings, p);
 	object_unref(&p->conn->obj);
 	daemon_release(p->daemon);
 	g_free(p);
@@ -274,7 +276,7 @@ static void on_pong(struct conn *c, int64_t rtt_us, void *arg)
 		return;
 	}
 	if (rtt_us < 0) {
-		ping_fail(p, ECONNRESET, "the connection was lost");
+		ping_fail(p, EIO, "the connection was lost");
 		return;
 	}
 	p->min_us = p->done ? MIN(p->min_us, rtt_us) : rtt_us;
@@ -314,11 +316,30 @@ static void on_ping_cancel(struct operation *op)
 		ping_free(p);
 }
 
+static unsigned count_pings(const struct daemon *d, const struct conn *c)
+{
+	unsigned count = 0;
+
+	for (const GList *l = d->pings; l; l = l->next)
+		count += ((const struct ping *)l->data)->conn == c;
+	return count;
+}
+
 void inspect_ping(struct daemon *d, struct conn *c, unsigned count, struct operation *op)
 {
-	struct ping *p = g_new0(struct ping, 1);
+	struct ping *p;
+	GError *err = NULL;
 
+	if (count_pings(d, c) >= PINGS_MAX) {
+		error_set_errno(&err, ISDSC_SESSION_BUSY, EBUSY,
+				"connection %u to %s: %d pings are under way", c->cid,
+				c->remote, PINGS_MAX);
+		operation_finish(op, err);
+		return;
+	}
+	p = g_new0(struct ping, 1);
 	p->daemon = d;
+	d->pings = g_list_prepend(d->pings, p);
 	daemon_hold(d);
 	p->conn = c;
 	object_ref(&c->obj);

@@ -350,32 +350,83 @@ const char *lun_state_name(const struct lun *l)
 	return l->not_ready ? "not-ready" : "ready";
 }
 
-static char *process_name(pid_t pid)
-{
-	g_autofree char *path = g_strdup_printf("/proc/%d/comm", (int)pid);
-	char *name = NULL;
+/* Of a process: what it is called, and when it was started, which tells it from a later one of
+ * the same number. */
+struct holder {
+	char name[64];
+	unsigned long long started; /* clock ticks; 0: unknown */
+};
 
-	if (!g_file_get_contents(path, &name, NULL, NULL))
-		return g_strdup("?");
-	return g_strchomp(name);
+/* @stat is /proc/PID/stat: "1 (some (name)) S 2 ..."; the 22nd field is the start. */
+static void parse_stat(const char *stat, struct holder *ret)
+{
+	const char *begin = stat ? strchr(stat, '(') : NULL;
+	const char *end = stat ? strrchr(stat, ')') : NULL;
+	size_t bytes;
+
+	*ret = (struct holder){ .name = "?" };
+	if (!begin || !end || end < begin)
+		return;
+	bytes = MIN((size_t)(end - begin), sizeof(ret->name));
+	g_strlcpy(ret->name, begin + 1, bytes);
+	for (unsigned field = 2; end && field < 22; field++)
+		end = strchr(end + 1, ' ');
+	if (end)
+		ret->started = g_ascii_strtoull(end + 1, NULL, 10);
+}
+
+/* open_pids has pid -> count, and -pid -> what /proc/PID/stat said at open (handle.c). */
+static bool is_alive(const struct lun *l, pid_t pid, struct holder *ret)
+{
+	g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)pid);
+	g_autofree char *stat = NULL;
+	struct holder now;
+	bool is_there = g_file_get_contents(path, &stat, NULL, NULL);
+
+	parse_stat(g_hash_table_lookup(l->open_pids, GINT_TO_POINTER(-pid)), ret);
+	if (!is_there)
+		return false;
+	parse_stat(stat, &now);
+	if (ret->started && now.started != ret->started)
+		return false;
+	*ret = now; /* it may have executed something else */
+	return true;
 }
 
 char *lun_holder(const struct lun *l)
 {
-	g_autofree char *name = NULL;
+	struct holder holder, ended_holder = { .name = "?" };
+	bool is_unseen = false;
+	pid_t ended = 0;
 	GHashTableIter iter;
 	void *key;
-	pid_t pid;
 
 	if (!l->open_count)
 		return NULL;
 	g_hash_table_iter_init(&iter, l->open_pids);
-	if (!g_hash_table_iter_next(&iter, &key, NULL))
-		return g_strdup_printf("%s: lun %u is open", l->target->name, l->number);
-	pid = GPOINTER_TO_INT(key);
-	name = process_name(pid);
-	return g_strdup_printf("%s: lun %u is open by pid %d (%s)", l->target->name, l->number,
-			       (int)pid, name);
+	while (g_hash_table_iter_next(&iter, &key, NULL)) {
+		pid_t pid = GPOINTER_TO_INT(key);
+
+		if (pid < 0)
+			continue;
+		if (pid == 0) {
+			is_unseen = true;
+			continue;
+		}
+		if (is_alive(l, pid, &holder))
+			return g_strdup_printf("%s: lun %u is open by pid %d (%s)",
+					       l->target->name, l->number, (int)pid,
+					       holder.name);
+		ended = pid;
+		ended_holder = holder;
+	}
+	if (ended)
+		return g_strdup_printf(
+			"%s: lun %u is open: opened by pid %d (%s), which has ended; perhaps a "
+			"loop device holds it (losetup -a)",
+			l->target->name, l->number, (int)ended, ended_holder.name);
+	return g_strdup_printf("%s: lun %u is open%s", l->target->name, l->number,
+			       is_unseen ? " by a process of another pid namespace" : "");
 }
 
 struct lun *target_find_lun(struct target *t, uint32_t number)

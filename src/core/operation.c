@@ -150,6 +150,9 @@ static void set_cancel_error(struct operation *op, int errno_value)
 				"not finished in time");
 	else if (errno_value == EINTR)
 		error_set_errno(&op->error, ISDSC_NON_SPECIFIC_ERROR, EINTR, "interrupted");
+	else if (errno_value == EBUSY)
+		error_set_errno(&op->error, ISDSC_SERVICE_NOT_RUNNING, EBUSY,
+				"the daemon is shutting down");
 	else
 		error_set_errno(&op->error, ISDSC_NON_SPECIFIC_ERROR, errno_value,
 				"given up: %s", g_strerror(errno_value));

@@ -64,8 +64,8 @@ void operation_where(struct operation *op, const char *fmt, ...)
 /* The first call counts, others only free @err (taken; NULL: success). A cancelled operation
  * keeps its own error. done() runs later. */
 void operation_finish(struct operation *op, GError *err);
-/* The starter no longer wants it (EINTR) or has no more time (ETIMEDOUT). Harmless when
- * finished. */
+/* The starter no longer wants it (EINTR), has no more time (ETIMEDOUT), or the daemon ends
+ * (EBUSY). Harmless when finished. */
 void operation_cancel(struct operation *op, int errno_value);
 /* The starter goes away: done() will not be called; the operation goes on. */
 void operation_detach(struct operation *op);

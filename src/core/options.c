@@ -4,7 +4,7 @@
  * discovery, and by conf.c for the types of its options.
  *
  * Invariants: values[] holds only names of login_keys[], each checked, none of them asking for
- * what this version cannot do; secret_file and secret_in_file have become secret and secret_in.
+ * what this version cannot do, and none a file to be read.
  * Every value is wiped when it goes. */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -12,6 +12,7 @@
 
 #include "core/options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -27,7 +28,7 @@
 
 const struct command_key login_keys[] = {
 	{ "portal", COMMAND_TEXT, .help = "log in here, ADDR[:PORT]; default: as discovered" },
-	{ "instance", COMMAND_TEXT, .help = "initiator instance to use" },
+	{ "instance", COMMAND_TEXT, .help = "initiator instance; not in this version" },
 	{ "source", COMMAND_TEXT, .help = "numeric address of ours to connect from" },
 
 	{ "auth", COMMAND_CHOICE, .choices = "none|chap|mutual",
@@ -56,8 +57,9 @@ const struct command_key login_keys[] = {
 	  .help = "bytes of data in a PDU that we accept" },
 	{ "max_outstanding_r2t", COMMAND_NUMBER, 1, 65535,
 	  .help = "MaxOutstandingR2T: transfer requests at once" },
-	{ "max_connections", COMMAND_NUMBER, 1, 65535, .help = "connections of the session" },
-	{ "erl", COMMAND_NUMBER, 0, 2, .help = "ErrorRecoveryLevel" },
+	{ "max_connections", COMMAND_NUMBER, 1, 65535, .help = "only 1 in this version" },
+	{ "erl", COMMAND_NUMBER, 0, 2,
+	  .help = "ErrorRecoveryLevel; only 0 in this version" },
 	{ "time2wait", COMMAND_NUMBER, 0, 3600,
 	  .help = "DefaultTime2Wait: seconds before a reconnect" },
 	{ "time2retain", COMMAND_NUMBER, 0, 3600,
@@ -73,13 +75,13 @@ const struct command_key login_keys[] = {
 	{ "command_timeout", COMMAND_SECONDS,
 	  .help = "time for a SCSI command, retries included" },
 
-	{ "multipath", COMMAND_BOOL, .help = "allow a second session to the target" },
-	{ "persist", COMMAND_BOOL, .help = "log in again at every start" },
+	{ "multipath", COMMAND_BOOL, .help = "a second session; only no in this version" },
+	{ "persist", COMMAND_BOOL, .help = "log in at every start; only no in this version" },
 	{ "expose", COMMAND_CHOICE, .choices = "file|block|none",
-	  .help = "what becomes of the logical units" },
-	{ "ipsec_required", COMMAND_BOOL, .help = "refuse an unprotected connection" },
-	{ "security_flags", COMMAND_NUMBER, 0, UINT32_MAX, .help = "IPsec flags, 0xNN" },
-	{ "mapping", COMMAND_TEXT, .help = "logical unit numbers to show" },
+	  .help = "what becomes of the units; only file in this version" },
+	{ "ipsec_required", COMMAND_BOOL, .help = "only no in this version" },
+	{ "security_flags", COMMAND_NUMBER, 0, UINT32_MAX, .help = "only 0 in this version" },
+	{ "mapping", COMMAND_TEXT, .help = "numbers of units; not in this version" },
 	{ 0 },
 };
 
@@ -231,29 +233,13 @@ void login_options_done(struct login_options *o)
 	g_clear_pointer(&o->values, g_hash_table_unref);
 }
 
-/* Take @value of @key, which may name a file that holds it. */
-static gboolean take(struct login_options *o, const char *key, const char *value, GError **err)
+/* login_options_fetch() has read the files. */
+static bool is_secret_file(const char *key)
 {
-	char *from_file = NULL;
-
-	for (size_t i = 0; i < G_N_ELEMENTS(secret_files); i++) {
-		if (strcmp(secret_files[i].key, key))
-			continue;
-		key = secret_files[i].becomes;
-		if (login_option(o, key)) {
-			REFUSE(err, "%s and %s are both given", key, secret_files[i].key);
-			return FALSE;
-		}
-		value = from_file = secret_file_read(value, err);
-		if (!from_file)
-			return FALSE;
-	}
-	if (!check_value(key, value, err)) {
-		text_free_secret(from_file);
-		return FALSE;
-	}
-	set(o, key, from_file ? from_file : g_strdup(value));
-	return TRUE;
+	for (size_t i = 0; i < G_N_ELEMENTS(secret_files); i++)
+		if (!strcmp(secret_files[i].key, key))
+			return true;
+	return false;
 }
 
 gboolean login_options_from(struct login_options *o, const struct command *cmd, GError **err)
@@ -266,10 +252,12 @@ gboolean login_options_from(struct login_options *o, const struct command *cmd, 
 		/* A key that the verb has of its own, under the same name, is not ours. */
 		if (!value || command_find_key(cmd->verb, k->name) != k)
 			continue;
-		if (!check_available(k, value, err) || !take(&taken, k->name, value, err)) {
+		assert(!is_secret_file(k->name));
+		if (!check_available(k, value, err) || !check_value(k->name, value, err)) {
 			login_options_done(&taken);
 			return FALSE;
 		}
+		set(&taken, k->name, g_strdup(value));
 	}
 	*o = taken;
 	return TRUE;
@@ -309,6 +297,141 @@ void login_options_copy(struct login_options *to, const struct login_options *fr
 {
 	*to = (struct login_options){ 0 };
 	login_options_merge(to, from);
+}
+
+/* --- secrets in files --- */
+
+/* A command whose files are being read, one after the other. Its operation is on the daemon's
+ * list meanwhile. */
+struct fetch {
+	struct daemon *daemon;
+	struct object *obj;
+	struct command *cmd;
+	struct operation *op;
+	size_t row; /* of secret_files[], the one being read */
+	struct secret_file *reading;
+	void (*run)(struct object *obj, const struct command *cmd, struct operation *op);
+};
+
+static void fetch_free(struct fetch *f)
+{
+	struct daemon *d = f->daemon;
+
+	d->fetching = g_list_remove(d->fetching, f->op);
+	operation_unref(f->op);
+	object_unref(f->obj);
+	command_free(f->cmd);
+	g_free(f);
+	daemon_release(d);
+}
+
+/* Takes @err. */
+static void fetch_end(struct fetch *f, GError *err)
+{
+	operation_step(f->op, NULL, NULL);
+	if (!err && f->obj->is_gone)
+		error_set_errno(&err, ISDSC_NOT_FOUND, ENODEV, "it is no longer there");
+	if (err)
+		operation_finish(f->op, err);
+	else
+		f->run(f->obj, f->cmd, f->op);
+	fetch_free(f);
+}
+
+static void fetch_next(struct fetch *f);
+
+static void on_secret(void *arg, char *secret, const GError *err)
+{
+	struct fetch *f = arg;
+
+	f->reading = NULL;
+	if (err) {
+		fetch_end(f, g_error_copy(err));
+		return;
+	}
+	command_replace_key(f->cmd, secret_files[f->row].key, secret_files[f->row].becomes,
+			    secret);
+	fetch_next(f);
+}
+
+static void fetch_next(struct fetch *f)
+{
+	const char *path = NULL;
+	GError *err = NULL;
+
+	for (f->row = 0; f->row < G_N_ELEMENTS(secret_files); f->row++) {
+		path = command_key(f->cmd, secret_files[f->row].key);
+		if (path)
+			break;
+	}
+	if (path)
+		f->reading = secret_file_start(f->op->loop, path, SECRET_FILE_TIMEOUT_MS,
+					       on_secret, f, &err);
+	if (!f->reading)
+		fetch_end(f, err);
+}
+
+static void on_fetch_cancel(struct operation *op)
+{
+	struct fetch *f = op->step;
+
+	secret_file_cancel(f->reading);
+	operation_finish(op, NULL);
+	fetch_free(f);
+}
+
+/* *ret_has: is there a file to be read? */
+static gboolean check_files(const struct command *cmd, bool *ret_has, GError **err)
+{
+	bool has = false;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(secret_files); i++) {
+		if (!command_key(cmd, secret_files[i].key))
+			continue;
+		has = true;
+		if (!command_key(cmd, secret_files[i].becomes))
+			continue;
+		REFUSE(err, "%s and %s are both given", secret_files[i].becomes,
+		       secret_files[i].key);
+		return FALSE;
+	}
+	*ret_has = has;
+	return TRUE;
+}
+
+void login_options_fetch(struct daemon *d, struct object *obj, const struct command *cmd,
+			 struct operation *op,
+			 void (*run)(struct object *obj, const struct command *cmd,
+				     struct operation *op))
+{
+	struct fetch *f;
+	bool has_files;
+	GError *err = NULL;
+
+	if (!check_files(cmd, &has_files, &err)) {
+		operation_finish(op, err);
+		return;
+	}
+	if (!has_files) {
+		run(obj, cmd, op);
+		return;
+	}
+	f = g_new0(struct fetch, 1);
+	f->daemon = d;
+	daemon_hold(d);
+	f->obj = object_ref(obj);
+	f->cmd = command_copy(cmd);
+	f->op = operation_ref(op);
+	f->run = run;
+	d->fetching = g_list_prepend(d->fetching, op);
+	operation_step(op, on_fetch_cancel, f);
+	fetch_next(f);
+}
+
+void login_options_give_up(struct daemon *d)
+{
+	while (d->fetching)
+		operation_cancel(d->fetching->data, EBUSY);
 }
 
 /* --- authentication --- */

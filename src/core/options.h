@@ -19,10 +19,22 @@ const struct command_key *login_key(const char *name);
 struct login_options {
 	GHashTable *values; /* name -> text; NULL: none */
 };
-/* Copies those of @cmd that are login keys. secret_file is read here (secret_file.h: at most
- * 1 KiB, a trailing newline off; mode looser than 0600 is refused) and becomes secret;
- * secret_in_file likewise. What this version cannot do yet is refused here (EOPNOTSUPP). @o
- * need not be initialised; written only on success. FALSE and @err. */
+struct daemon;
+
+/* Calls @run with a copy of @cmd in which secret_file has become secret, read from the file
+ * (secret_file.h: at most 1 KiB, a trailing newline off; mode looser than 0600 is refused), and
+ * secret_in_file secret_in: now, if @cmd has neither. Finishes @op instead, when a file cannot
+ * be read or @obj went meanwhile. The end of the daemon waits for it. */
+void login_options_fetch(struct daemon *d, struct object *obj, const struct command *cmd,
+			 struct operation *op,
+			 void (*run)(struct object *obj, const struct command *cmd,
+				     struct operation *op));
+/* The daemon ends: those that wait for a file fail (EBUSY). */
+void login_options_give_up(struct daemon *d);
+
+/* Copies those of @cmd that are login keys; no secret_file is among them any more. What this
+ * version cannot do yet is refused here (EOPNOTSUPP). @o need not be initialised; written only
+ * on success. FALSE and @err. */
 gboolean login_options_from(struct login_options *o, const struct command *cmd, GError **err);
 /* @to need not be initialised. */
 void login_options_copy(struct login_options *to, const struct login_options *from);
@@ -37,7 +49,6 @@ const char *login_option(const struct login_options *o, const char *key);
  *
  * Without auth=, a secret means chap, and secret_in besides means mutual: what was given to
  * authenticate is never left unused. */
-struct daemon;
 gboolean login_options_config(const struct login_options *o, struct daemon *d,
 			      const char *target_name, struct session_config *ret,
 			      GError **err);

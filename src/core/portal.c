@@ -83,19 +83,10 @@ static void drop_instances(struct portal *p, GHashTable *names)
 	}
 }
 
-/* Descending, so that a long answer does not walk the list of targets for each. */
-static int compare_found(const void *a, const void *b)
-{
-	const struct found_target *const *x = a, *const *y = b;
-
-	return strcmp((*y)->name, (*x)->name);
-}
-
-static void take_found(struct portal *p, GPtrArray *found)
+static void take_found(struct portal *p, const GPtrArray *found)
 {
 	g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
 
-	g_ptr_array_sort(found, compare_found);
 	for (unsigned i = 0; i < found->len; i++) {
 		const struct found_target *f = found->pdata[i];
 
@@ -210,8 +201,8 @@ static void refresh_cancel(struct refresh *r)
 	GError *err = NULL;
 	bool is_called_back = r->state != REFRESH_DIALLING;
 
-	error_set_errno(&err, ISDSC_NON_SPECIFIC_ERROR, ECANCELED, "discovery at %s given up",
-			r->portal->name);
+	error_set_errno(&err, ISDSC_PORTAL_NOT_FOUND, ENODEV,
+			"discovery at %s: the portal was removed", r->portal->name);
 	g_clear_error(&r->error);
 	r->error = err;
 	refresh_tell(r);
@@ -223,15 +214,19 @@ static void refresh_cancel(struct refresh *r)
 	}
 }
 
+/* Why is known to the operation already, but not what of. */
 static void on_cancel(struct operation *op)
 {
-	refresh_cancel(op->step);
+	struct refresh *r = op->step;
+
+	g_prefix_error(&op->error, "discovery at %s: ", r->portal->name);
+	refresh_cancel(r);
 }
 
 static gboolean may_refresh(const struct portal *p, GError **err)
 {
 	if (p->daemon->is_shutting_down)
-		error_set_errno(err, ISDSC_SERVICE_NOT_RUNNING, ESHUTDOWN,
+		error_set_errno(err, ISDSC_SERVICE_NOT_RUNNING, EBUSY,
 				"discovery at %s: the daemon is shutting down", p->name);
 	else if (p->refresh)
 		error_set_errno(err, ISDSC_SESSION_BUSY, EBUSY,

@@ -122,8 +122,8 @@ static void set_error(const struct resolve *r, GError **err)
 	g_autofree char *host = text_escape(r->host, strlen(r->host), 256);
 
 	if (!r->has_run)
-		error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, ECANCELED,
-				"cannot resolve %s: the daemon ends", host);
+		error_set_errno(err, ISDSC_SERVICE_NOT_RUNNING, EBUSY,
+				"cannot resolve %s: the daemon is shutting down", host);
 	else if (r->source_error)
 		error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
 				"source: not a numeric address");

@@ -328,7 +328,7 @@ void lun_scan_cancel(struct scan *s)
 	GError *err = NULL;
 
 	error_set_errno(&err, why ? error_info_of(why)->code : ISDSC_CONNECTION_FAILED,
-			why ? error_errno(why) : ECONNABORTED,
+			why ? error_errno(why) : EIO,
 			"%s: session %u ended while its units were looked at%s%s",
 			s->nexus->target->name, s->session->sid, why ? ": " : "",
 			why ? why->message : "");

@@ -5,10 +5,11 @@
  *
  *   where it stands     true in it
  *   step is queued      no operation; the next line is read when the loop runs step
+ *   pause is running    the same, after LINES_PER_TURN: descriptors have their turn first
  *   op is set           a line is under way; its operation's done() goes on from there
  *   done() is running   everything has been told; the memory goes when it returns
  *
- * Invariants: exactly one of the three at any time; the script holds references of the object
+ * Invariants: exactly one of the four at any time; the script holds references of the object
  * and of the operation. Everything but script_run(), script_set_place() and script_cancel()
  * runs from the loop, so done() is never called by a caller of ours. */
 #ifdef HAVE_CONFIG_H
@@ -22,6 +23,8 @@
 #include "base/text.h"
 #include "core/command.h"
 
+#define LINES_PER_TURN 256
+
 struct script {
 	struct loop *loop;
 	struct object *obj;
@@ -29,8 +32,11 @@ struct script {
 	char *text; /* wiped in the end: may hold secrets */
 	size_t bytes, next;
 	unsigned line; /* the one under way, from 1 */
+	uint64_t turn; /* of the loop, and the lines read in it */
+	unsigned turn_lines;
 	bool is_cancelled;
 	struct loop_call step;
+	struct loop_timer pause;
 	struct operation *op;
 	char *shown; /* the command under way */
 	char *place;
@@ -60,16 +66,72 @@ static const char *const kind_names[OBJECT_KINDS] = {
 
 /* --- replies --- */
 
-static void append_error(GString *out, const GError *err, const char *where)
+/* What others end with, by what a person can do about it; EIO stands for the rest. */
+static const struct {
+	int from, to;
+} errnos[] = {
+	{ EINVAL, EINVAL },
+	{ ENOENT, ENOENT },
+	{ EEXIST, EEXIST },
+	{ EACCES, EACCES },
+	{ EHOSTUNREACH, EHOSTUNREACH },
+	{ ECONNREFUSED, ECONNREFUSED },
+	{ ETIMEDOUT, ETIMEDOUT },
+	{ EBUSY, EBUSY },
+	{ EUSERS, EUSERS },
+	{ ENOSPC, ENOSPC },
+	{ EOPNOTSUPP, EOPNOTSUPP },
+	{ EPROTO, EPROTO },
+	{ EINTR, EINTR },
+	{ ENODEV, ENODEV },
+
+	{ ENETUNREACH, EHOSTUNREACH },
+	{ ENETDOWN, EHOSTUNREACH },
+	{ EHOSTDOWN, EHOSTUNREACH },
+	{ ENONET, EHOSTUNREACH },
+	{ EADDRNOTAVAIL, EHOSTUNREACH },
+	{ EAFNOSUPPORT, EHOSTUNREACH },
+	{ ELOOP, EPROTO }, /* of redirects */
+	{ EMSGSIZE, EPROTO },
+	{ EBADMSG, EPROTO },
+	{ ECANCELED, EINTR },
+	{ EALREADY, EBUSY },
+	{ EPERM, EACCES },
+	{ ENOTDIR, ENOENT },
+	{ EISDIR, EINVAL },
+	{ ENAMETOOLONG, EINVAL },
+	{ ENXIO, ENODEV },
+};
+
+int script_errno(const GError *err)
+{
+	int value = error_errno(err);
+
+	for (size_t i = 0; i < G_N_ELEMENTS(errnos); i++)
+		if (errnos[i].from == value)
+			return errnos[i].to;
+	return EIO;
+}
+
+void script_error_reply(const GError *err, const char *place, GString *out)
 {
 	const struct error_info *info = error_info_of(err);
 
 	g_string_append_printf(out, "error code=%s number=0x%08X errno=%s where=", info->name,
-			       info->number, error_errno_name(error_errno(err)));
-	operation_quote(out, where, false);
+			       info->number, error_errno_name(script_errno(err)));
+	operation_quote(out, place, false);
 	g_string_append(out, " text=");
 	operation_quote(out, err->message, true);
 	g_string_append_c(out, '\n');
+}
+
+/* @err as everybody is to see it, so that reply, list of failures and write agree. */
+static GError *told(const GError *err)
+{
+	GError *copy = NULL;
+
+	error_set_errno(&copy, error_info_of(err)->code, script_errno(err), "%s", err->message);
+	return copy;
 }
 
 /* --- the end --- */
@@ -77,6 +139,7 @@ static void append_error(GString *out, const GError *err, const char *where)
 static void script_free(struct script *s)
 {
 	operation_unref(s->op);
+	loop_timer_done(&s->pause);
 	object_unref(s->obj);
 	text_wipe(s->text, s->bytes);
 	g_free(s->text);
@@ -93,14 +156,14 @@ static void finish(struct script *s)
 	script_free(s);
 }
 
-/* The line under way failed by @err (taken). @where NULL: the object. */
-static void fail(struct script *s, GError *err, const char *where)
+/* The line under way failed by @err. @where NULL: the object. */
+static void fail(struct script *s, const GError *err, const char *where)
 {
+	s->error = told(err);
 	if (s->line > 1)
-		g_prefix_error(&err, "line %u: ", s->line);
-	object_fail(s->obj, s->shown, err);
-	append_error(s->reply, err, where ? where : s->place);
-	s->error = err;
+		g_prefix_error(&s->error, "line %u: ", s->line);
+	object_fail(s->obj, s->shown, s->error);
+	script_error_reply(s->error, where ? where : s->place, s->reply);
 	finish(s);
 }
 
@@ -111,9 +174,11 @@ static void background_done(struct operation *op, void *arg)
 	struct background *b = arg;
 
 	if (op->error) {
-		object_fail(b->obj, b->shown, op->error);
+		g_autoptr(GError) err = told(op->error);
+
+		object_fail(b->obj, b->shown, err);
 		log_error("%s: %s: %s", op->where ? op->where : b->place, b->shown,
-			  op->error->message);
+			  err->message);
 	}
 	operation_unref(op);
 	object_unref(b->obj);
@@ -139,7 +204,7 @@ static void on_op_done(struct operation *op, void *arg)
 	struct script *s = arg;
 
 	if (op->error) {
-		fail(s, g_error_copy(op->error), op->where);
+		fail(s, op->error, op->where);
 		return;
 	}
 	g_string_append_printf(s->reply, "ok%s\n", op->result->str);
@@ -208,15 +273,30 @@ static gboolean may_go_on(const struct script *s, GError **err)
 	return TRUE;
 }
 
+/* Calls queued by calls run in the same turn, and comments take none at all: a long script
+ * would keep the loop from its descriptors. */
+static bool has_had_its_turn(struct script *s)
+{
+	if (s->turn != loop_turns(s->loop)) {
+		s->turn = loop_turns(s->loop);
+		s->turn_lines = 0;
+	}
+	return s->turn_lines++ == LINES_PER_TURN;
+}
+
 static void run_step(struct loop_call *call)
 {
 	struct script *s = container_of(call, struct script, step);
 	struct command *cmd = NULL;
-	GError *err = NULL;
+	g_autoptr(GError) err = NULL;
 	size_t bytes = 0;
 	char *line;
 
 	do {
+		if (has_had_its_turn(s)) {
+			loop_timer_start(&s->pause, 0);
+			return;
+		}
 		line = next_line(s, &bytes);
 		if (!line) {
 			finish(s);
@@ -230,6 +310,17 @@ static void run_step(struct loop_call *call)
 	else
 		start(s, cmd);
 	command_free(cmd);
+}
+
+static void on_pause(struct loop_timer *timer)
+{
+	struct script *s = container_of(timer, struct script, pause);
+	g_autoptr(GError) err = NULL;
+
+	if (s->is_cancelled && !may_go_on(s, &err))
+		fail(s, err, NULL);
+	else
+		loop_call_queue(s->loop, &s->step);
 }
 
 /* --- for the file tree --- */
@@ -253,6 +344,7 @@ struct script *script_run(struct loop *l, struct object *obj, const struct verb 
 	s->done = done;
 	s->arg = arg;
 	loop_call_init(&s->step, run_step);
+	loop_timer_init(l, &s->pause, on_pause);
 	loop_call_queue(l, &s->step);
 	return s;
 }

@@ -76,7 +76,7 @@ static gboolean take_name(struct parser *p, const char *value, GError **err)
 	p->has_record = true;
 	p->target = NULL;
 	if (!name) {
-		note_bad(p, "", value);
+		note_bad(p, "target name ", value);
 		return TRUE;
 	}
 	p->target = g_hash_table_lookup(p->by_name, name);

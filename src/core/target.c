@@ -122,11 +122,42 @@ static void target_free(struct object *o)
 	g_free(t);
 }
 
-static int compare_targets(const void *a, const void *b)
+static int compare_targets(const void *a, const void *b, void *arg)
 {
 	const struct target *x = a, *y = b;
 
+	(void)arg;
 	return strcmp(x->name, y->name);
+}
+
+/* A discovery may bring 16,000 at once: the sequence finds the place in O(log n), the list is
+ * for who walks it. */
+static void targets_add(struct daemon *d, struct target *t)
+{
+	GSequenceIter *next;
+
+	t->place = g_sequence_insert_sorted(d->targets_sorted, t, compare_targets, NULL);
+	next = g_sequence_iter_next(t->place);
+	if (!g_sequence_iter_is_end(next)) {
+		struct target *after = g_sequence_get(next);
+
+		d->targets = g_list_insert_before(d->targets, after->link, t);
+		t->link = after->link->prev;
+	} else if (g_sequence_iter_is_begin(t->place)) {
+		t->link = d->targets = g_list_append(NULL, t);
+	} else {
+		struct target *before = g_sequence_get(g_sequence_iter_prev(t->place));
+
+		before->link = g_list_append(before->link, t); /* the last: nothing to walk */
+		t->link = before->link->next;
+	}
+}
+
+static void targets_remove(struct daemon *d, struct target *t)
+{
+	d->targets = g_list_delete_link(d->targets, t->link);
+	t->link = NULL;
+	g_sequence_remove(t->place);
 }
 
 static struct target *target_new(struct daemon *d, const char *name)
@@ -136,7 +167,7 @@ static struct target *target_new(struct daemon *d, const char *name)
 	object_init(&t->obj, d->loop, OBJECT_TARGET, target_free);
 	t->daemon = d;
 	t->name = g_strdup(name);
-	d->targets = g_list_insert_sorted(d->targets, t, compare_targets);
+	targets_add(d, t);
 	g_hash_table_insert(d->targets_by_name, t->name, t);
 	return t;
 }
@@ -163,7 +194,7 @@ void target_maybe_gone(struct target *t)
 		return;
 	while (t->luns)
 		lun_gone(t->luns->data);
-	d->targets = g_list_remove(d->targets, t);
+	targets_remove(d, t);
 	g_hash_table_remove(d->targets_by_name, t->name);
 	object_gone(&t->obj);
 }

@@ -47,6 +47,8 @@ struct target {
 	struct object obj; /* OBJECT_TARGET */
 	struct daemon *daemon;
 	char *name;
+	GList *link;		      /* its place in daemon->targets ... */
+	GSequenceIter *place;	      /* ... and in daemon->targets_sorted */
 	GList *instances;	      /* of struct instance *, by priority */
 	GList *nexuses;		      /* of struct nexus *, oldest first */
 	GList *luns;		      /* of struct lun *, by number */

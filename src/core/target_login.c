@@ -33,10 +33,19 @@ struct target_login {
 	struct operation *scan;
 	unsigned sid;
 	char *portal;
-	bool is_target_new; /* made for this login: goes when it fails */
+	uint64_t made_id; /* of the static instance made for this login; 0: none */
 };
 
 /* ---- the end ---- */
+
+/* Unless it was removed meanwhile: one entered by hand since then stays. */
+static void drop_made(struct target *t, uint64_t made_id)
+{
+	const struct instance *i = target_find_instance(t, INSTANCE_STATIC_NAME);
+
+	if (i && i->obj.id == made_id)
+		target_drop_instance(t, INSTANCE_STATIC_NAME);
+}
 
 /* Takes @err; a cancelled operation needs none. */
 static void login_end(struct target_login *l, GError *err)
@@ -49,8 +58,8 @@ static void login_end(struct target_login *l, GError *err)
 		operation_where(l->op, "%s/%s", t->name, l->portal);
 	if (err && !is_cancelled)
 		log_warning("%s", err->message);
-	if ((err || is_cancelled) && l->is_target_new)
-		target_drop_instance(t, INSTANCE_STATIC_NAME);
+	if (err || is_cancelled)
+		drop_made(t, l->made_id);
 	operation_step(l->op, NULL, NULL);
 	operation_finish(l->op, err);
 	operation_unref(l->op);
@@ -98,7 +107,7 @@ static void on_scanned(struct operation *scan, void *arg)
 	if (scan->error)
 		err = g_error_copy(scan->error);
 	else if (!n || n->session->state != SESSION_LOGGED_IN)
-		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ECONNRESET,
+		error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO,
 				"%s: login via %s: the session was lost right after it",
 				l->target->name, l->portal);
 	/* Came to nothing: at once, since a target that is asked for a logout may be slow. */
@@ -173,7 +182,7 @@ static gboolean may_log_in(const struct target *t, const struct nexus **ret_fail
 			   GError **err)
 {
 	if (t->daemon->is_shutting_down) {
-		error_set_errno(err, ISDSC_SERVICE_NOT_RUNNING, ESHUTDOWN,
+		error_set_errno(err, ISDSC_SERVICE_NOT_RUNNING, EBUSY,
 				"%s: the daemon is shutting down", t->name);
 		return FALSE;
 	}
@@ -269,7 +278,7 @@ static gboolean plan_make(struct plan *p, struct target *t, const struct command
 }
 
 static void login_start(struct target *t, const struct command *cmd, struct operation *op,
-			bool is_target_new)
+			uint64_t made_id)
 {
 	const struct nexus *failed = NULL;
 	struct target_login *l;
@@ -279,8 +288,7 @@ static void login_start(struct target *t, const struct command *cmd, struct oper
 	operation_where(op, "%s", t->name);
 	if (!may_log_in(t, &failed, &err) || !plan_make(&plan, t, cmd, failed, &err)) {
 		plan_done(&plan);
-		if (is_target_new)
-			target_drop_instance(t, INSTANCE_STATIC_NAME);
+		drop_made(t, made_id);
 		operation_finish(op, err);
 		return;
 	}
@@ -288,7 +296,7 @@ static void login_start(struct target *t, const struct command *cmd, struct oper
 	l->target = t;
 	object_ref(&t->obj);
 	l->op = operation_ref(op);
-	l->is_target_new = is_target_new;
+	l->made_id = made_id;
 	t->logging_in = op;
 	operation_step(op, on_cancel, l);
 	l->dial = dial_start(
@@ -304,7 +312,7 @@ static void login_start(struct target *t, const struct command *cmd, struct oper
 
 void target_login(struct target *t, const struct command *cmd, struct operation *op)
 {
-	login_start(t, cmd, op, false);
+	login_start(t, cmd, op, 0);
 }
 
 /* A static instance made of the portal that was given: the target was not known. */
@@ -338,13 +346,13 @@ void target_login_by_name(struct daemon *d, const struct command *cmd, struct op
 	struct target *t = name ? target_find(d, name) : NULL;
 
 	if (t) {
-		login_start(t, cmd, op, false);
+		login_start(t, cmd, op, 0);
 		return;
 	}
 	if (name)
 		t = make_target(d, name, command_key(cmd, "portal"), &err);
 	if (t)
-		login_start(t, cmd, op, true);
+		login_start(t, cmd, op, target_find_instance(t, INSTANCE_STATIC_NAME)->obj.id);
 	else
 		operation_finish(op, err);
 }

@@ -29,10 +29,15 @@ static void run_refresh_everything(struct object *obj, const struct command *cmd
 	discovery_refresh_all(to_daemon(obj)->discovery, op);
 }
 
+static void login_by_name(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	target_login_by_name(to_daemon(obj), cmd, op);
+}
+
 static void run_login_by_name(struct object *obj, const struct command *cmd,
 			      struct operation *op)
 {
-	target_login_by_name(to_daemon(obj), cmd, op);
+	login_options_fetch(to_daemon(obj), obj, cmd, op, login_by_name);
 }
 
 static void run_shutdown(struct object *obj, const struct command *cmd, struct operation *op)
@@ -63,9 +68,14 @@ static struct discovery *to_discovery(struct object *obj)
 	return container_of(obj, struct discovery, obj);
 }
 
-static void run_add_portal(struct object *obj, const struct command *cmd, struct operation *op)
+static void add_portal(struct object *obj, const struct command *cmd, struct operation *op)
 {
 	discovery_add_portal(to_discovery(obj), cmd, op);
+}
+
+static void run_add_portal(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	login_options_fetch(to_discovery(obj)->daemon, obj, cmd, op, add_portal);
 }
 
 static void run_remove_portal(struct object *obj, const struct command *cmd,
@@ -82,9 +92,14 @@ static void run_refresh(struct object *obj, const struct command *cmd, struct op
 		discovery_refresh_all(to_discovery(obj), op);
 }
 
-static void run_add_target(struct object *obj, const struct command *cmd, struct operation *op)
+static void add_target(struct object *obj, const struct command *cmd, struct operation *op)
 {
 	discovery_add_target(to_discovery(obj), cmd, op);
+}
+
+static void run_add_target(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	login_options_fetch(to_discovery(obj)->daemon, obj, cmd, op, add_target);
 }
 
 static void run_remove_target(struct object *obj, const struct command *cmd,
@@ -149,9 +164,14 @@ static struct target *to_target(struct object *obj)
 	return container_of(obj, struct target, obj);
 }
 
-static void run_login(struct object *obj, const struct command *cmd, struct operation *op)
+static void login(struct object *obj, const struct command *cmd, struct operation *op)
 {
 	target_login(to_target(obj), cmd, op);
+}
+
+static void run_login(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	login_options_fetch(to_target(obj)->daemon, obj, cmd, op, login);
 }
 
 static void run_logout(struct object *obj, const struct command *cmd, struct operation *op)
@@ -179,6 +199,32 @@ const struct verb target_verbs[] = {
 	{ "logout", "", 0, 0, force_key, NULL, run_logout, "end all sessions" },
 	{ "remove", "", 0, 0, NULL, NULL, run_target_remove,
 	  "forget it, until a discovery finds it again" },
+	{ 0 },
+};
+
+/* ---- instances ---- */
+
+static void run_instance_remove(struct object *obj, const struct command *cmd,
+				struct operation *op)
+{
+	struct instance *i = container_of(obj, struct instance, obj);
+	GError *err = NULL;
+
+	(void)cmd;
+	if (obj->is_gone)
+		error_set_errno(&err, ISDSC_NOT_FOUND, ENODEV, "it is no longer there");
+	else if (i->priority != INSTANCE_STATIC)
+		error_set(&err, ISDSC_REQUEST_NOT_SUPPORTED,
+			  "%s: known by %s, not entered by hand: remove the portal",
+			  i->target->name, i->mechanism);
+	else
+		target_drop_instance(i->target, i->mechanism);
+	operation_finish(op, err);
+}
+
+static const struct verb instance_verbs[] = {
+	{ "remove", "", 0, 0, NULL, NULL, run_instance_remove,
+	  "forget a target that was entered by hand" },
 	{ 0 },
 };
 
@@ -346,7 +392,7 @@ const struct verb *daemon_verbs(enum object_kind kind)
 		[OBJECT_DAEMON] = root_verbs,	  [OBJECT_DISCOVERY] = discovery_verbs,
 		[OBJECT_PORTAL] = portal_verbs,	  [OBJECT_TARGET] = target_verbs,
 		[OBJECT_SESSION] = session_verbs, [OBJECT_CONN] = conn_verbs,
-		[OBJECT_LUN] = lun_verbs,
+		[OBJECT_LUN] = lun_verbs,	  [OBJECT_INSTANCE] = instance_verbs,
 	};
 
 	return tables[kind];

@@ -319,7 +319,7 @@ def redirect_in_a_circle_ends(t):
         redirects(target, to, "Temporary")
     fs = Mounted(t)
     fs.discover(here.portal)
-    refuses(errno.ELOOP, fs.login, iqn)
+    refuses(errno.EPROTO, fs.login, iqn)
     assert fs.sids(iqn) == []
 
 

@@ -93,9 +93,19 @@ static const struct attr attrs[] = {
 
 static const struct attr leaf_attrs[] = {
 	ATTR_FILE("value", ATTR_JSON_TEXT, show_value),
+	ATTR_FILE("number", ATTR_JSON_NUMBER, show_number),
 	{ 0 },
 };
-static const struct attr_dir leaf_dir = { .name = "leaf", .attrs = leaf_attrs };
+static const char *brief_leaf(const struct object *o)
+{
+	return strcmp(thing_of(o)->value, "brief") ? NULL : "value";
+}
+
+static const struct attr_dir leaf_dir = {
+	.name = "leaf",
+	.attrs = leaf_attrs,
+	.brief = brief_leaf,
+};
 static const struct attr child_row = { "N", ATTR_DIR, .mode = 0555, .dir = &leaf_dir };
 
 static bool list(struct object *o, const struct attr *child, struct attr_sink *s)
@@ -354,6 +364,25 @@ static struct json_object *member(struct json_object *o, const char *name)
 	return value;
 }
 
+static void test_attr_status_of_a_brief_child_is_one_value(void)
+{
+	struct thing t, a, b;
+	struct json_object *o;
+
+	thing_init(&t, NULL, "x");
+	thing_init(&a, NULL, "long");
+	thing_init(&b, NULL, "brief");
+	t.children[0] = &a;
+	t.children[1] = &b;
+	o = status(&t);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+	CU_ASSERT_EQUAL(json_object_object_length(member(o, "0")), 2);
+	CU_ASSERT_EQUAL(json_object_object_length(member(o, "1")), 1);
+	CU_ASSERT_STRING_EQUAL(json_object_get_string(member(member(o, "1"), "value")),
+			       "brief");
+	json_object_put(o);
+}
+
 static void test_attr_status_has_everything(void)
 {
 	struct json_object *o, *params;
@@ -460,4 +489,5 @@ UNIT_MAIN("attr", UNIT(test_attr_finds_rows_and_children),
 	  UNIT(test_attr_write_tells_a_failure_in_reply_and_error),
 	  UNIT(test_attr_write_never_repeats_a_secret), UNIT(test_attr_write_refuses),
 	  UNIT(test_attr_status_has_everything),
+	  UNIT(test_attr_status_of_a_brief_child_is_one_value),
 	  UNIT(test_attr_tables_of_the_tree_keep_the_rules))

@@ -240,29 +240,153 @@ static void test_options_source_takes_both_families(void)
 	login_options_done(&b);
 }
 
-static void test_options_secret_comes_from_a_file(void)
+/* --- secrets in files --- */
+
+static struct loop *loop;
+static struct object *obj;
+static bool is_obj_freed;
+static unsigned fetched;
+static struct login_options fetched_options;
+static GError *fetch_error;
+static bool is_fetch_done;
+
+static void free_obj(struct object *o)
 {
-	g_autofree char *path = g_strdup("/tmp/iscsifs-XXXXXX");
-	g_autofree char *line = NULL, *both = NULL;
-	struct login_options o;
+	object_done(o);
+	is_obj_freed = true;
+	g_free(o);
+}
+
+static void on_fetched(struct object *o, const struct command *cmd, struct operation *op)
+{
+	GError *err = NULL;
+
+	CU_ASSERT_PTR_EQUAL(o, obj);
+	fetched++;
+	login_options_from(&fetched_options, cmd, &err);
+	operation_finish(op, err);
+}
+
+static void on_fetch_done(struct operation *op, void *arg)
+{
+	(void)arg;
+	is_fetch_done = true;
+	fetch_error = op->error ? g_error_copy(op->error) : NULL;
+}
+
+static struct operation *fetch_start(const char *line)
+{
+	struct command *cmd = command_parse(line, verbs, NULL);
+	struct operation *op;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(cmd);
+	loop = loop_new();
+	obj = g_new0(struct object, 1);
+	object_init(obj, loop, OBJECT_TARGET, free_obj);
+	is_obj_freed = false;
+	fetched = 0;
+	is_fetch_done = false;
+	op = operation_new(loop, on_fetch_done, NULL);
+	login_options_fetch(&the_daemon, obj, cmd, op, on_fetched);
+	command_free(cmd);
+	return op;
+}
+
+/* How often the verb ran. */
+static unsigned fetch_end(struct operation *op)
+{
+	while (!is_fetch_done)
+		loop_run_once(loop, 1000);
+	operation_unref(op);
+	CU_ASSERT_EQUAL(the_daemon.pending, 0);
+	CU_ASSERT_PTR_NULL(the_daemon.fetching);
+	if (!is_obj_freed)
+		object_gone(obj);
+	loop_run_once(loop, 0);
+	loop_free(loop);
+	return fetched;
+}
+
+static void fetch_refuses(const char *line, enum isdsc code, int errno_value, const char *part)
+{
+	fetch_end(fetch_start(line));
+	expect_error(fetch_error, line, code, errno_value, part);
+}
+
+static char *secret_path(const char *content)
+{
+	char *path = g_strdup("/tmp/iscsifs-XXXXXX");
 
 	close(g_mkstemp_full(path, 2 /* O_RDWR */, 0600));
-	CU_ASSERT_FATAL(g_file_set_contents(path, SECRET "\n", -1, NULL));
+	CU_ASSERT_FATAL(g_file_set_contents(path, content, -1, NULL));
 	chmod(path, 0600);
-	line = g_strdup_printf("login secret_file=%s", path);
-	o = options(line);
-	CU_ASSERT_STRING_EQUAL(login_option(&o, "secret"), SECRET);
-	CU_ASSERT_PTR_NULL(login_option(&o, "secret_file"));
-	login_options_done(&o);
+	return path;
+}
+
+static void test_options_secret_comes_from_a_file(void)
+{
+	g_autofree char *path = secret_path(SECRET "\n");
+	g_autofree char *line = NULL, *both = NULL, *two = NULL;
+	struct operation *op;
+
+	line = g_strdup_printf("login user=tom secret_file=%s", path);
+	op = fetch_start(line);
+	CU_ASSERT_EQUAL(fetched, 0); /* nothing waits for the file */
+	CU_ASSERT_EQUAL(the_daemon.pending, 1);
+	CU_ASSERT_EQUAL(fetch_end(op), 1);
+	CU_ASSERT_PTR_NULL_FATAL(fetch_error);
+	CU_ASSERT_STRING_EQUAL(login_option(&fetched_options, "secret"), SECRET);
+	CU_ASSERT_STRING_EQUAL(login_option(&fetched_options, "user"), "tom");
+	CU_ASSERT_PTR_NULL(login_option(&fetched_options, "secret_file"));
+	login_options_done(&fetched_options);
+
+	two = g_strdup_printf("%s secret_in_file=%s", line, path);
+	CU_ASSERT_EQUAL(fetch_end(fetch_start(two)), 1);
+	CU_ASSERT_STRING_EQUAL(login_option(&fetched_options, "secret_in"), SECRET);
+	login_options_done(&fetched_options);
+
 	both = g_strdup_printf("%s secret=" SECRET, line);
-	refuses(both, ISDSC_INVALID_PARAMETER, EINVAL, "secret and secret_file are both given");
+	fetch_refuses(both, ISDSC_INVALID_PARAMETER, EINVAL,
+		      "secret and secret_file are both given");
 	chmod(path, 0644);
-	refuses(line, ISDSC_INVALID_PARAMETER, EACCES, "chmod 600");
+	fetch_refuses(line, ISDSC_INVALID_PARAMETER, EACCES, "chmod 600");
 	CU_ASSERT_FATAL(g_file_set_contents(path, "short", -1, NULL));
 	chmod(path, 0600);
-	refuses(line, ISDSC_SHORT_CHAP_SECRET, EINVAL, "secret: ");
+	fetch_refuses(line, ISDSC_SHORT_CHAP_SECRET, EINVAL, "secret: ");
 	g_unlink(path);
-	refuses(line, ISDSC_INVALID_PARAMETER, ENOENT, "secret file");
+	fetch_refuses(line, ISDSC_INVALID_PARAMETER, ENOENT, "secret file");
+}
+
+static void test_options_without_a_file_run_at_once(void)
+{
+	struct operation *op = fetch_start("login secret=" SECRET);
+
+	CU_ASSERT_EQUAL(fetched, 1);
+	CU_ASSERT_EQUAL(fetch_end(op), 1);
+	CU_ASSERT_PTR_NULL(fetch_error);
+	login_options_done(&fetched_options);
+}
+
+static void test_options_file_read_can_be_cancelled(void)
+{
+	g_autofree char *path = secret_path(SECRET);
+	g_autofree char *line = g_strdup_printf("login secret_file=%s", path);
+	struct operation *op = fetch_start(line);
+
+	operation_cancel(op, EINTR);
+	CU_ASSERT_EQUAL(fetch_end(op), 0);
+	expect_error(fetch_error, line, ISDSC_NON_SPECIFIC_ERROR, EINTR, "interrupted");
+
+	op = fetch_start(line);
+	login_options_give_up(&the_daemon);
+	CU_ASSERT_EQUAL(fetch_end(op), 0);
+	expect_error(fetch_error, line, ISDSC_SERVICE_NOT_RUNNING, EBUSY, "shutting down");
+
+	op = fetch_start(line);
+	object_gone(obj);
+	CU_ASSERT_EQUAL(fetch_end(op), 0);
+	expect_error(fetch_error, line, ISDSC_NOT_FOUND, ENODEV, "no longer there");
+	g_unlink(path);
 }
 
 /* --- merging --- */
@@ -491,6 +615,8 @@ UNIT_MAIN("options", UNIT(test_options_are_kept_as_given),
 	  UNIT(test_options_leave_the_verbs_own_key_alone),
 	  UNIT(test_options_values_are_checked), UNIT(test_options_source_takes_both_families),
 	  UNIT(test_options_secret_comes_from_a_file),
+	  UNIT(test_options_without_a_file_run_at_once),
+	  UNIT(test_options_file_read_can_be_cancelled),
 	  UNIT(test_options_merge_option_by_option),
 	  UNIT(test_options_authentication_merges_as_a_unit), UNIT(test_options_copy_is_deep),
 	  UNIT(test_options_config_without_options_has_the_defaults),

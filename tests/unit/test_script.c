@@ -470,6 +470,90 @@ static void test_script_runs_many_lines(void)
 	tear_down();
 }
 
+/* 1 MiB of nothing to do: descriptors and timers have their turns meanwhile. */
+static void test_script_of_comments_lets_others_run(void)
+{
+	g_autofree char *text = g_strnfill(1 << 20, '\n');
+	struct script *s;
+	unsigned turns = 0;
+
+	set_up();
+	start(text);
+	for (; turns < 10000 && !done_count; turns++)
+		loop_run_once(loop, 0);
+	CU_ASSERT_EQUAL(done_count, 1);
+	CU_ASSERT_EQUAL(done_errno, 0);
+	CU_ASSERT_TRUE(turns >= 4096);
+	s = start(text);
+	turn();
+	CU_ASSERT_EQUAL(done_count, 0);
+	script_cancel(s);
+	turn();
+	CU_ASSERT_EQUAL(done_errno, EINTR);
+	tear_down();
+}
+
+static void test_script_of_nowait_lines_lets_others_run(void)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	set_up();
+	for (int i = 0; i < 2000; i++)
+		g_string_append(text, "ok nowait=yes\n");
+	start(text->str);
+	loop_run_once(loop, 0);
+	CU_ASSERT_EQUAL(trail->len, 256 * strlen("ok() "));
+	turn();
+	CU_ASSERT_EQUAL(done_count, 1);
+	CU_ASSERT_EQUAL(trail->len, 2000 * strlen("ok() "));
+	tear_down();
+}
+
+/* --- errnos --- */
+
+static void check_errno(int from, int to)
+{
+	g_autoptr(GError) err = NULL;
+
+	error_set_errno(&err, ISDSC_CONNECTION_FAILED, from, "it failed");
+	CU_ASSERT_EQUAL(script_errno(err), to);
+}
+
+static void test_script_errno_is_one_of_tree_md(void)
+{
+	static const int same[] = { EINVAL,	  ENOENT,    EEXIST, EACCES, EHOSTUNREACH,
+				    ECONNREFUSED, ETIMEDOUT, EBUSY,  EUSERS, ENOSPC,
+				    EOPNOTSUPP,	  EPROTO,    EIO,    EINTR,  ENODEV };
+	static const int io[] = { ECONNRESET, EPIPE,  ECONNABORTED, ENOTCONN,
+				  ESHUTDOWN,  ENOMEM, ENOBUFS,	    EREMOTEIO };
+	static const int unreachable[] = { ENETUNREACH, ENETDOWN, EHOSTDOWN };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(same); i++)
+		check_errno(same[i], same[i]);
+	for (size_t i = 0; i < G_N_ELEMENTS(io); i++)
+		check_errno(io[i], EIO);
+	for (size_t i = 0; i < G_N_ELEMENTS(unreachable); i++)
+		check_errno(unreachable[i], EHOSTUNREACH);
+	check_errno(ELOOP, EPROTO);
+}
+
+static void test_script_errno_is_the_same_everywhere(void)
+{
+	GError *err = NULL;
+
+	set_up();
+	start("wait");
+	turn();
+	error_set_errno(&err, ISDSC_CONNECTION_FAILED, ECONNRESET, "it went away");
+	end_waiting(err);
+	turn();
+	CU_ASSERT_EQUAL(done_errno, EIO);
+	CU_ASSERT_PTR_NOT_NULL(strstr(done_reply, " errno=EIO "));
+	CU_ASSERT_EQUAL(obj->failures[0]->errno_value, EIO);
+	CU_ASSERT_EQUAL(obj->failures[0]->code, ISDSC_CONNECTION_FAILED);
+	tear_down();
+}
+
 UNIT_MAIN("script", UNIT(test_script_one_line_is_answered_ok),
 	  UNIT(test_script_last_line_needs_no_newline), UNIT(test_script_nothing_to_do_is_fine),
 	  UNIT(test_script_has_a_reply_line_for_each_line),
@@ -489,4 +573,7 @@ UNIT_MAIN("script", UNIT(test_script_one_line_is_answered_ok),
 	  UNIT(test_script_object_gone_between_lines_is_enodev),
 	  UNIT(test_script_object_gone_by_the_last_line_is_fine),
 	  UNIT(test_script_keeps_its_object), UNIT(test_script_nowait_keeps_its_object),
-	  UNIT(test_script_runs_many_lines))
+	  UNIT(test_script_runs_many_lines), UNIT(test_script_of_comments_lets_others_run),
+	  UNIT(test_script_of_nowait_lines_lets_others_run),
+	  UNIT(test_script_errno_is_one_of_tree_md),
+	  UNIT(test_script_errno_is_the_same_everywhere))

@@ -189,7 +189,7 @@ static void test_sendtargets_bad_name_drops_that_target_only(void)
 	CU_ASSERT_EQUAL(target_at(found, 0)->portals->len, 0);
 	check_portal(target_at(found, 1), 0, "10.0.0.1", 3260, 1);
 	CU_ASSERT_EQUAL_FATAL(bad->len, 1);
-	CU_ASSERT_STRING_EQUAL(bad->pdata[0], "\"disk/../../etc\\x0a\"");
+	CU_ASSERT_STRING_EQUAL(bad->pdata[0], "target name \"disk/../../etc\\x0a\"");
 }
 
 static void test_sendtargets_name_of_224_bytes_is_bad(void)
