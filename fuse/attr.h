@@ -69,6 +69,10 @@ struct attr_dir {
 	const struct attr *child;
 	/* The child of that name (borrowed) or NULL: where listing them all would be slow. */
 	struct object *(*find)(struct object *o, const char *name);
+	/* There may be tens of thousands of these, of which little can be told: the status.json
+	 * of a directory above has only this value of @o. NULL: it has everything. A function
+	 * that is not there means the same. */
+	const char *(*brief)(const struct object *o);
 	/* "targets/iqn.x", as error replies say it; NULL: @name will do. */
 	void (*place)(const struct object *o, GString *out);
 };

@@ -21,6 +21,7 @@
 #include "core/daemon.h"
 #include "core/lun.h"
 #include "fuse/handle.h"
+#include "fuse/mountpoint.h"
 #include "fuse/tree.h"
 
 #define FS_BUDGET 64 /* requests a turn: so that the targets' sockets get theirs */
@@ -32,6 +33,9 @@
  * that it makes stale; before, other openers could read old data, so there it is the usual
  * way. */
 #define FS_DIRECT_OPEN_MINOR 39
+
+/* coreutils write in pieces of st_blksize: so a script comes as one write. */
+#define CTL_BLOCK_BYTES DISK_IO_BYTES_MAX
 
 /* What libfuse said last, a line in pieces: kept for the message when it fails. Its log
  * function has no argument, so this is one a process. */
@@ -64,6 +68,30 @@ static void set_fuse_error(GError **err, const char *what)
 
 /* --- the device --- */
 
+static bool is_ours(const struct fs *fs)
+{
+	return fs->device ? mountpoint_is(fs->mountpoint, fs->device) : fs->mountpoint != NULL;
+}
+
+static void forget_mount(struct fs *fs)
+{
+	g_clear_pointer(&fs->mountpoint, g_free);
+	g_clear_pointer(&fs->device, g_free);
+}
+
+/* The kernel has let go. As a rule the mount went with it, and its number with the mount: the
+ * next one may have it, so this is the last time to look. If it is still there, somebody
+ * aborted the connection; nobody else would take the dead mount away. */
+static void let_go(struct fs *fs)
+{
+	if (fs->device && is_ours(fs)) {
+		log_warning("%s: the connection to the kernel was aborted; unmounting",
+			    fs->mountpoint);
+		mountpoint_detach(fs->mountpoint);
+	}
+	forget_mount(fs);
+}
+
 static void end(struct fs *fs)
 {
 	if (fs->state == FS_ENDED)
@@ -93,7 +121,9 @@ static bool take_request(struct fs *fs)
 	if (n < 0) {
 		if (is_passing(errno))
 			return errno != EAGAIN;
-		if (errno != ENODEV)
+		if (errno == ENODEV)
+			let_go(fs);
+		else
 			log_error("reading the FUSE device failed: %s", strerror(errno));
 		end(fs);
 		return false;
@@ -110,6 +140,7 @@ static void on_readable(struct loop_fd *w, uint32_t events)
 	struct fs *fs = container_of(w, struct fs, watch);
 
 	if (events & EPOLLERR) {
+		let_go(fs);
 		end(fs);
 		return;
 	}
@@ -198,11 +229,13 @@ struct fs *fs_new(struct loop *l, struct daemon *d, const struct fs_config *c,
 	fs->ended = ended;
 	fs->arg = arg;
 	list_init(&fs->handles);
+	texts_init(&fs->texts, l);
 	loop_call_init(&fs->ready_call, on_ready);
 	clock_gettime(CLOCK_REALTIME, &fs->started);
 	if (blkio_init(&fs->blkio, d->conf.io_depth, on_room) < 0) {
 		error_set(err, ISDSC_OUT_OF_RESOURCES, "no memory for %u I/O buffers",
 			  d->conf.io_depth);
+		texts_done(&fs->texts);
 		g_free(fs);
 		return NULL;
 	}
@@ -226,6 +259,8 @@ gboolean fs_mount(struct fs *fs, const char *mountpoint, GError **err)
 		return FALSE;
 	}
 	fs->state = FS_MOUNTED;
+	fs->mountpoint = g_strdup(mountpoint);
+	fs->device = mountpoint_device(mountpoint);
 	fd = fuse_session_fd(fs->session);
 	fs->blkio.fd = fd;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -254,15 +289,37 @@ bool fs_is_idle(const struct fs *fs)
 	return blkio_is_idle(&fs->blkio);
 }
 
+/* Make libfuse believe that its device is unmounted: then it closes it, and does no more. */
+static void hide_mount(int device)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return;
+	close(fds[0]); /* the other end has POLLERR now */
+	dup3(fds[1], device, O_CLOEXEC);
+	close(fds[1]);
+}
+
 void fs_unmount(struct fs *fs)
 {
+	bool is_left;
+
 	loop_call_cancel(&fs->ready_call);
 	loop_fd_remove(&fs->watch);
 	fs->state = FS_ENDED;
 	if (fs->blkio.fd < 0)
 		return;
+	is_left = fs->mountpoint && is_ours(fs);
+	if (fs->mountpoint && !is_left)
+		log_warning("%s: something else is mounted there now, or nothing; it stays",
+			    fs->mountpoint);
+	if (!is_left)
+		hide_mount(fs->blkio.fd);
 	fs->blkio.fd = -1;
+	/* Closes first: unmounting a mount that we serve would wait for us. */
 	fuse_session_unmount(fs->session);
+	forget_mount(fs);
 }
 
 void fs_free(struct fs *fs)
@@ -274,6 +331,7 @@ void fs_free(struct fs *fs)
 	fs_unmount(fs);
 	while ((link = list_first(&fs->handles)))
 		handle_free(list_entry(link, struct handle, link));
+	texts_done(&fs->texts);
 	node_table_done(&fs->nodes);
 	blkio_done(&fs->blkio);
 	if (fs->session)
@@ -315,6 +373,8 @@ void fs_stat(const struct fs *fs, const struct object *o, const struct attr *row
 		.st_mtim = fs->started,
 		.st_ctim = fs->started,
 	};
+	if (row->type == ATTR_CTL)
+		ret->st_blksize = CTL_BLOCK_BYTES;
 	if (row->type == ATTR_DISK)
 		stat_disk(o, ret);
 }

@@ -11,7 +11,10 @@
  *   ENDED     the kernel has let go (umount), or fs_unmount() has      -
  *             run; no request comes any more
  *
- * This process never touches its own mount: it would wait for itself. */
+ * This process never touches its own mount: it would wait for itself. Nor does it unmount what
+ * is not its own: its mount may have been taken away (umount -l) and another be there instead,
+ * or be left although the kernel has let go (umount -f, abort). Which it is, mountinfo tells:
+ * as long as we hold the device and are not cut off, nobody else's mount has our number. */
 #ifndef ISCSIFS_FS_H
 #define ISCSIFS_FS_H
 
@@ -25,6 +28,7 @@
 #include "core/daemon.h"
 #include "fuse/blkio.h"
 #include "fuse/node.h"
+#include "fuse/texts.h"
 
 enum fs_state { FS_NEW, FS_MOUNTED, FS_READY, FS_ENDED };
 
@@ -41,11 +45,14 @@ struct fs {
 	struct fs_config config;
 	enum fs_state state;
 	struct fuse_session *session;
+	char *mountpoint; /* while something is mounted there */
+	char *device;	  /* "0:57", our mount's number; NULL: unknown */
 	struct loop_fd watch;
 	struct loop_call ready_call;
 	struct blkio blkio;
 	struct node_table nodes;
 	struct list handles;	 /* open files */
+	struct texts texts;	 /* what they say */
 	struct timespec started; /* the time of every file */
 	bool has_direct_open;	 /* see FS_DIRECT_OPEN_MINOR */
 	/* Called from the loop, each at most once. */
@@ -64,7 +71,7 @@ gboolean fs_mount(struct fs *fs, const char *mountpoint, GError **err);
 void fs_cancel_commands(struct fs *fs);
 /* No data request and no command is under way. */
 bool fs_is_idle(const struct fs *fs);
-/* Close the device and unmount. Idempotent. */
+/* Close the device and unmount, if it is still our mount. Idempotent. */
 void fs_unmount(struct fs *fs);
 /* Unmounts if need be. Must be idle. NULL is fine. */
 void fs_free(struct fs *fs);

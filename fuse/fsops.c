@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The operations of the file system but for LUN data: one function each, called by libfuse from
  * fs.c. All answer at once, except a write to a control file. What has gone answers ESTALE when
- * it is a directory (so that the kernel looks the path up again) and ENODEV when it is a file.
+ * it is a directory (so that the kernel looks the path up again), EIO when it is a disk, as
+ * blkio.c does, and ENODEV when it is another file.
  *
  * Entries are never cached, since what they name comes and goes and notifying the kernel from
  * this thread could dead-lock (architecture). Attributes of `disk` are, for a second. */
@@ -35,7 +36,14 @@ static int gone_error(const struct node *n)
 {
 	if (!node_is_gone(n))
 		return 0;
-	return n->row->type == ATTR_DIR ? ESTALE : ENODEV;
+	switch (n->row->type) {
+	case ATTR_DIR:
+		return ESTALE;
+	case ATTR_DISK:
+		return EIO;
+	default:
+		return ENODEV;
+	}
 }
 
 /* The node, or NULL and @req has been answered. */

@@ -8,11 +8,17 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
 #include "core/daemon.h"
 #include "core/lun.h"
 #include "fuse/fs.h"
+
+#define CUT_BYTES 4096 /* what buffers are multiples of */
 
 /* --- the data of a LUN: who has it open (C7) --- */
 
@@ -21,15 +27,42 @@ static struct lun *lun_of(const struct node *n)
 	return container_of(n->obj, struct lun, obj);
 }
 
+static char *read_proc(pid_t pid, const char *name)
+{
+	g_autofree char *path = g_strdup_printf("/proc/%d/%s", (int)pid, name);
+	char *text = NULL;
+
+	return g_file_get_contents(path, &text, NULL, NULL) ? text : NULL;
+}
+
+/* The process of a thread: the kernel tells the thread that opens. */
+static pid_t process_of(pid_t thread)
+{
+	g_autofree char *status = thread ? read_proc(thread, "status") : NULL;
+	const char *line = status ? strstr(status, "\nTgid:") : NULL;
+
+	return line ? atoi(line + strlen("\nTgid:")) : thread;
+}
+
+/* open_pids has two entries a process: pid -> count, and -pid -> what /proc/PID/stat said when
+ * it opened the disk first, by which lun_holder() knows whether it is still the same one. */
 static void count_pid(struct lun *lun, pid_t pid, int by)
 {
-	void *key = GINT_TO_POINTER(pid);
+	void *key = GINT_TO_POINTER(pid), *name_key = GINT_TO_POINTER(-pid);
 	int count = GPOINTER_TO_INT(g_hash_table_lookup(lun->open_pids, key)) + by;
+	bool is_named = pid && g_hash_table_contains(lun->open_pids, name_key);
 
-	if (count > 0)
+	if (count > 0) {
 		g_hash_table_insert(lun->open_pids, key, GINT_TO_POINTER(count));
-	else
-		g_hash_table_remove(lun->open_pids, key);
+		if (pid && !is_named)
+			g_hash_table_insert(lun->open_pids, name_key, read_proc(pid, "stat"));
+		return;
+	}
+	g_hash_table_remove(lun->open_pids, key);
+	if (is_named) {
+		g_free(g_hash_table_lookup(lun->open_pids, name_key));
+		g_hash_table_remove(lun->open_pids, name_key);
+	}
 }
 
 static int open_disk(struct handle *h, int flags, pid_t pid)
@@ -38,13 +71,14 @@ static int open_disk(struct handle *h, int flags, pid_t pid)
 
 	h->is_writer = (flags & O_ACCMODE) != O_RDONLY;
 	if (!lun->has_disk)
-		return lun->not_ready ? -lun->not_ready : -ENODEV;
+		return lun->not_ready ? -lun->not_ready : -EIO;
 	if (h->is_writer && lun->disk.is_read_only)
 		return -EROFS;
-	h->pid = pid;
+	h->is_counted = true;
+	h->pid = process_of(pid);
 	lun->open_count++;
 	lun->open_writers += h->is_writer;
-	count_pid(lun, pid, 1);
+	count_pid(lun, h->pid, 1);
 	return 0;
 }
 
@@ -70,10 +104,26 @@ static struct handle *handle_new(struct fs *fs, struct node *n)
 	return h;
 }
 
-static void make_text(struct handle *h)
+static int make_text(struct handle *h)
 {
-	h->text = g_string_new(NULL);
-	attr_print(h->node->dir, h->node->row, h->node->obj, h->text);
+	struct texts *texts = &h->fs->texts;
+	const struct node *n = h->node;
+	bool is_shared = n->row->type == ATTR_STATUS;
+	GString *s;
+
+	if (is_shared)
+		h->text = texts_find(texts, n->ino);
+	if (h->text)
+		return 0;
+	/* Control files open always: who could let go of anything otherwise? */
+	if (n->row->type != ATTR_CTL && texts_is_full(texts))
+		return -ENFILE;
+	s = g_string_new(NULL);
+	attr_print(n->dir, n->row, n->obj, s);
+	h->text = texts_new(texts, s);
+	if (is_shared)
+		texts_keep(texts, n->ino, h->text);
+	return 0;
 }
 
 int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct handle **ret)
@@ -84,7 +134,7 @@ int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct hand
 	if (n->row->type == ATTR_DISK)
 		r = open_disk(h, flags, pid);
 	else
-		make_text(h);
+		r = make_text(h);
 	h->has_cursor = n->row->type == ATTR_CTL;
 	if (r < 0) {
 		handle_free(h);
@@ -92,6 +142,34 @@ int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct hand
 	}
 	*ret = h;
 	return 0;
+}
+
+/* The script ends in the middle of a line that nobody will complete. */
+static void report_tail(struct handle *h)
+{
+	const struct node *n = h->node;
+	g_autofree char *line = g_strndup(h->tail, h->tail_bytes);
+	g_autofree char *shown = command_shown(line, daemon_verbs(n->obj->kind));
+	g_autoptr(GString) place = g_string_new(NULL);
+	g_autoptr(GError) err = NULL;
+
+	text_wipe(line, strlen(line));
+	attr_place(n->dir, n->obj, place);
+	error_set_errno(
+		&err, ISDSC_INVALID_PARAMETER, EINVAL,
+		"the last line was cut off, nothing of it was run; end it with a newline");
+	object_fail(n->obj, shown, err);
+	log_error("%s: %s: %s", place->str, shown, err->message);
+}
+
+static void drop_tail(struct handle *h)
+{
+	if (!h->tail)
+		return;
+	text_wipe(h->tail, h->tail_bytes);
+	g_free(h->tail);
+	h->tail = NULL;
+	h->tail_bytes = 0;
 }
 
 static void clear_entry(void *p)
@@ -111,10 +189,13 @@ struct handle *handle_open_dir(struct fs *fs, struct node *n)
 void handle_free(struct handle *h)
 {
 	assert(!h->script);
-	if (h->pid)
+	if (h->is_counted)
 		close_disk(h);
+	if (h->tail && !h->split_error)
+		report_tail(h);
+	drop_tail(h);
 	if (h->text)
-		g_string_free(h->text, TRUE);
+		g_bytes_unref(h->text);
 	if (h->entries)
 		g_array_free(h->entries, TRUE);
 	list_remove(&h->link);
@@ -126,21 +207,24 @@ void handle_free(struct handle *h)
 
 void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset)
 {
+	gsize bytes;
+	const char *text = g_bytes_get_data(h->text, &bytes);
 	size_t from = h->has_cursor ? h->cursor : (size_t)offset;
-	size_t left = from < h->text->len ? h->text->len - from : 0;
+	size_t left = from < bytes ? bytes - from : 0;
 
 	if (size > left)
 		size = left;
 	if (h->has_cursor)
 		h->cursor += size;
-	fuse_reply_buf(req, h->text->str + (size ? from : 0), size);
+	fuse_reply_buf(req, size ? text + from : NULL, size);
 }
 
 /* --- writing --- */
 
 static void set_text(struct handle *h, const char *text)
 {
-	g_string_assign(h->text, text);
+	g_bytes_unref(h->text);
+	h->text = texts_new(&h->fs->texts, g_string_new(text));
 	h->cursor = 0;
 	h->has_cursor = true;
 }
@@ -152,11 +236,17 @@ static void script_done(void *arg, const GError *err, const char *reply)
 
 	h->script = NULL;
 	h->req = NULL;
+	texts_forget(&h->fs->texts);
 	set_text(h, reply);
-	if (err)
-		fuse_reply_err(req, error_errno(err));
-	else
+	if (!err) {
 		fuse_reply_write(req, h->req_bytes);
+		return;
+	}
+	if (h->is_split) {
+		h->split_error = error_errno(err);
+		h->split_bytes = h->req_bytes;
+	}
+	fuse_reply_err(req, error_errno(err));
 }
 
 static void on_interrupt(fuse_req_t req, void *data)
@@ -165,23 +255,86 @@ static void on_interrupt(fuse_req_t req, void *data)
 	handle_cancel(data);
 }
 
-static void write_ctl(struct handle *h, fuse_req_t req, const char *text, size_t len)
+/* Is this the begin of something longer? Buffers are multiples of a page. The kernel splits a
+ * write at 256 pages of memory, and the first of those may be used in part only. */
+static bool is_cut(const char *text, size_t len)
+{
+	if (!len || text[len - 1] == '\n')
+		return false;
+	return len % CUT_BYTES == 0 || len > DISK_IO_BYTES_MAX - CUT_BYTES;
+}
+
+/* How much of @text is whole lines. */
+static size_t whole_bytes(const char *text, size_t len)
+{
+	const char *end = memrchr(text, '\n', len);
+
+	return end ? (size_t)(end - text) + 1 : 0;
+}
+
+/* A piece of this script failed. What comes after it is not run; nor is the same piece when it
+ * comes again, as it does from a writer whom the kernel told that only the pieces before were
+ * written. */
+static bool refuse_rest(struct handle *h, fuse_req_t req, const char *text, size_t len)
+{
+	int error = h->split_error;
+	bool is_rest = h->tail || len == h->split_bytes;
+
+	if (!error)
+		return false;
+	if (!is_rest || !is_cut(text, len)) {
+		drop_tail(h);
+		h->split_error = 0;
+	}
+	if (is_rest)
+		fuse_reply_err(req, error);
+	return is_rest;
+}
+
+static void run_lines(struct handle *h, fuse_req_t req, const char *text, size_t len)
 {
 	struct object *o = h->node->obj;
 	g_autoptr(GString) place = g_string_new(NULL);
 
-	if (h->script) {
-		fuse_reply_err(req, EBUSY);
-		return;
-	}
 	attr_place(h->node->dir, o, place);
 	h->req = req;
-	h->req_bytes = len;
 	h->script =
 		script_run(h->fs->loop, o, daemon_verbs(o->kind), text, len, script_done, h);
 	script_set_place(h->script, place->str);
 	/* Calls on_interrupt() now if the interrupt is here already. */
 	fuse_req_interrupt_func(req, on_interrupt, h);
+}
+
+static void write_ctl(struct handle *h, fuse_req_t req, const char *text, size_t len)
+{
+	size_t all = h->tail_bytes + len, whole = all;
+	char *joined;
+
+	if (h->script) {
+		fuse_reply_err(req, EBUSY);
+		return;
+	}
+	if (refuse_rest(h, req, text, len))
+		return;
+	joined = g_malloc(all + 1);
+	if (h->tail)
+		memcpy(joined, h->tail, h->tail_bytes);
+	memcpy(joined + h->tail_bytes, text, len);
+	h->is_split = h->tail != NULL;
+	drop_tail(h);
+	if (is_cut(text, len))
+		whole = whole_bytes(joined, all);
+	if (all - whole > COMMAND_LINE_MAX)
+		whole = all; /* too long a line in any case: refused when it is its turn */
+	if (whole < all) {
+		h->is_split = true;
+		h->tail_bytes = all - whole;
+		h->tail = g_memdup2(joined + whole, h->tail_bytes);
+	}
+	h->req_bytes = len;
+	run_lines(h, req, joined, whole);
+	text_wipe(joined, all);
+	g_free(joined);
 }
 
 static void write_value(struct handle *h, fuse_req_t req, const char *text, size_t len)
@@ -190,6 +343,7 @@ static void write_value(struct handle *h, fuse_req_t req, const char *text, size
 	struct node *n = h->node;
 	int error = attr_write(n->dir, n->row, n->obj, text, len, reply);
 
+	texts_forget(&h->fs->texts);
 	set_text(h, reply->str);
 	if (error)
 		fuse_reply_err(req, error);

@@ -6,7 +6,12 @@
  *   a ctl is   true in it                                               next
  *   idle       script NULL; reads give the verbs, or the last reply     running
  *   running    a write waits: req is unanswered, script is under way    idle
- */
+ *
+ * A script may be longer than one write: programs write buffer by buffer and the kernel splits
+ * what is over 1 MiB, in the middle of a line. A write that looks cut (is_cut() in handle.c)
+ * has what follows its last newline kept in @tail, and the next write goes on from there. If
+ * one of the pieces fails, the rest is refused with the same error. A tail that nobody
+ * completes is never run. */
 #ifndef ISCSIFS_HANDLE_H
 #define ISCSIFS_HANDLE_H
 
@@ -26,15 +31,21 @@ struct handle {
 	struct fs *fs;
 	struct node *node; /* one of its opens */
 	/* a LUN's data */
-	pid_t pid; /* who opened it; 0: not counted */
+	bool is_counted; /* in the LUN's open_count and open_pids */
+	pid_t pid;	 /* who opened it; 0: a process that we cannot see */
 	bool is_writer;
 	/* texts */
-	GString *text;
+	GBytes *text;	 /* of fs->texts */
 	size_t cursor;	 /* where the next read is, if @has_cursor */
 	bool has_cursor; /* a ctl, or a written value: the file offset does not count */
 	struct script *script;
 	fuse_req_t req;
 	size_t req_bytes;
+	char *tail; /* of the writes so far: the begin of a line; may hold secrets */
+	size_t tail_bytes;
+	bool is_split;	    /* the script under way is a piece of a longer one */
+	int split_error;    /* positive errno: a piece failed, the rest is refused; 0 */
+	size_t split_bytes; /* the length of the piece that failed */
 	/* directories */
 	GArray *entries; /* of struct handle_entry */
 };

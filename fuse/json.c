@@ -119,7 +119,7 @@ static struct json_object *json_failures(const struct object *o)
 	return a;
 }
 
-static struct json_object *json_dir(const struct attr_dir *dir, struct object *o);
+static struct json_object *json_child(const struct attr_dir *dir, struct object *o);
 
 /* False when @row has no place in the JSON. */
 static bool json_row(const struct attr *row, struct object *o, struct json_object **ret)
@@ -137,7 +137,7 @@ static bool json_row(const struct attr *row, struct object *o, struct json_objec
 		*ret = json_failures(o);
 		return true;
 	case ATTR_DIR:
-		*ret = json_dir(row->dir, o);
+		*ret = json_child(row->dir, o);
 		return true;
 	default:
 		return false;
@@ -166,6 +166,21 @@ static struct json_object *json_dir(const struct attr_dir *dir, struct object *o
 
 	attr_each(dir, o, &j.sink);
 	return j.to;
+}
+
+/* A directory within another one. */
+static struct json_object *json_child(const struct attr_dir *dir, struct object *o)
+{
+	const char *only = dir->brief ? dir->brief(o) : NULL;
+	struct json_object *to;
+
+	if (!only)
+		return json_dir(dir, o);
+	to = json_object_new_object();
+	for (const struct attr *row = dir->attrs; row->name; row++)
+		if (!strcmp(row->name, only))
+			json_object_object_add(to, only, json_value(row, o));
+	return to;
 }
 
 void json_print(const struct attr_dir *dir, struct object *o, GString *out)

@@ -4,7 +4,8 @@
  *   state     true in it                                                   next
  *   STARTING  mounted, FUSE_INIT not answered yet                          RUNNING, ENDING
  *   RUNNING   the tree is usable; the parent has exited                    ENDING
- *   ENDING    daemon_shutdown() is under way; files are still answered     SETTLING, OVER
+ *   ENDING    commands were cancelled, daemon_shutdown() is under way;     SETTLING, OVER
+ *             files are still answered
  *   SETTLING  logged out of everything; the last writes to control files   OVER
  *             and the last data requests are being answered
  *   OVER      the loop ends; unmount, exit                                 -
@@ -91,6 +92,7 @@ static void begin_end(struct app *app)
 	if (app->state >= APP_ENDING)
 		return;
 	app->state = APP_ENDING;
+	fs_cancel_commands(app->fs);
 	daemon_shutdown(app->daemon, on_shutdown_done, app);
 }
 

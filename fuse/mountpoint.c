@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Checks before mounting; mountpoint.h is the manual. */
+/* The mount point before, during and after; mountpoint.h is the manual. */
 #include "fuse/mountpoint.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -145,6 +146,41 @@ char *mountpoint_check(const char *path, GError **err)
 	if (!check_not_mounted(resolved, err) || !check_fuse(err) || !check_helper(err))
 		return NULL;
 	return g_strdup(resolved);
+}
+
+char *mountpoint_device(const char *path)
+{
+	struct mounted m = find_mount(path);
+
+	return m.is_found ? g_strdup(m.device) : NULL;
+}
+
+bool mountpoint_is(const char *path, const char *device)
+{
+	struct mounted m = find_mount(path);
+
+	return m.is_found && !strcmp(m.device, device);
+}
+
+/* Blocks until fusermount3 has ended, which is soon: it asks nobody but the kernel. */
+static void detach_by_helper(const char *path)
+{
+	const char *argv[] = { "fusermount3", "-u", "-z", "-q", "--", path, NULL };
+	g_autoptr(GError) err = NULL;
+	int status = 0;
+
+	if (!g_spawn_sync("/", (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL,
+			  &status, &err) ||
+	    !g_spawn_check_wait_status(status, &err))
+		log_error("%s: unmounting failed: %s", path, err->message);
+}
+
+void mountpoint_detach(const char *path)
+{
+	if (geteuid() != 0)
+		detach_by_helper(path);
+	else if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		log_error("%s: unmounting failed: %s", path, strerror(errno));
 }
 
 void mountpoint_set_readahead(const char *path, size_t bytes)

@@ -115,6 +115,12 @@ static const struct attr static_attrs[] = {
 	{ 0 },
 };
 
+static const char *brief_static(const struct object *o)
+{
+	(void)o;
+	return "portals";
+}
+
 static void place_static(const struct object *o, GString *out)
 {
 	g_string_append_printf(out, "discovery/static/%s", INSTANCE(o)->target->name);
@@ -124,13 +130,14 @@ static const struct attr_dir static_dir = {
 	.name = "discovery/static/IQN",
 	.attrs = static_attrs,
 	.place = place_static,
+	.brief = brief_static,
 	.readme =
 		"A target entered by hand.\n"
 		"\n"
 		"portals  where it is, a line each\n"
 		"options  what was given with add-target; used for logins\n"
 		"\n"
-		"	echo 'remove-target iqn.2003-01.org.example:disk1' > ../../ctl\n",
+		"	echo remove > ctl\n",
 };
 
 static const struct attr static_row = { "IQN", ATTR_DIR, .mode = 0555, .dir = &static_dir };

@@ -150,6 +150,14 @@ static bool list_luns(struct object *o, const struct attr *child, struct attr_si
 	return true;
 }
 
+/* Merely discovered: everything that could be told is in its own status.json. */
+static const char *brief_target(const struct object *o)
+{
+	const struct target *t = container_of(o, const struct target, obj);
+
+	return t->nexuses || t->logging_in ? NULL : "state";
+}
+
 static void place_target(const struct object *o, GString *out)
 {
 	g_string_append_printf(out, "targets/%s", TARGET(o)->name);
@@ -161,6 +169,7 @@ static const struct attr_dir target_dir = {
 	.list = list_luns,
 	.child = &lun_row,
 	.place = place_target,
+	.brief = brief_target,
 	.readme =
 		"A target.\n"
 		"\n"

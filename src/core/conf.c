@@ -402,7 +402,7 @@ void conf_print(GString *out)
 
 	conf_default(&defaults);
 	g_string_append(out,
-			"# iscsifs.conf: read by iscsifs when it starts; see iscsifs.conf(5).\n"
+			"# iscsifs.conf: read by iscsifs when it starts; see iscsifs(8).\n"
 			"# Every option is here, with its default: take the # off the line\n"
 			"# to change it. An unknown option or a bad value is an error.\n");
 	for (size_t i = 0; i < G_N_ELEMENTS(options); i++)

@@ -54,7 +54,9 @@ struct lun {
 	struct disk disk;
 	unsigned open_count; /* files open on `disk` */
 	unsigned open_writers;
-	GHashTable *open_pids; /* GINT_TO_POINTER(pid) -> GUINT_TO_POINTER(count): for C7 */
+	/* For C7: GINT_TO_POINTER(pid) -> GUINT_TO_POINTER(count), and under -pid what identified that
+	 * process at its first open (the text of /proc/PID/stat). */
+	GHashTable *open_pids;
 };
 /* "ready", "not-ready", "no-path", "gone" */
 const char *lun_state_name(const struct lun *l);

@@ -4,8 +4,10 @@ import errno
 import mmap
 import os
 import re
+import subprocess
+import time
 
-from mounted import Mounted
+from mounted import Mounted, program, read_text, sanitizer_environ
 from patterns import File, backing_read, pattern, same
 from realtargets import Tgtd
 from runner import Skip, need_program, need_root, refuses, test, wait_for
@@ -234,3 +236,84 @@ def partitions_on_a_loop(t):
     t.sh(f"printf 'label: gpt\\n1MiB,4MiB\\n,,\\n' | timeout 120 {sfdisk} -q --no-reread --no-tell-kernel {disk}")
     done = t.sh(f"timeout 120 {sfdisk} -d {disk}")
     assert done.stdout.count("start=") == 2, done.stdout
+
+
+def holder(fs, iqn):
+    return refuses(errno.EBUSY, fs.logout, iqn).reply
+
+
+@test
+def holder_is_named_while_it_lives(t):
+    fs, disk, _, iqn = one_disk(t)
+    # The shell opens it, and then is another program; a loop in a thread would be the same process.
+    p = subprocess.Popen(["sh", "-c", 'exec 3<"$1"; exec sleep 1000', "sh", disk])
+    wait_for(lambda: "opens 1" in fs.read("targets", iqn, "lun1", "stats"), "it is open")
+    wait_for(lambda: "(sleep)" in holder(fs, iqn), "sleep holds it")
+    assert f"is open by pid {p.pid} (sleep)" in holder(fs, iqn)
+    p.kill()
+    p.wait()
+    wait_for(lambda: "opens 0" in fs.read("targets", iqn, "lun1", "stats"), "it is closed")
+    fs.logout(iqn)
+
+
+@test
+def holder_that_has_ended_is_told_so(t):
+    """The shell opens the disk and hands it to a child, as losetup does to the kernel."""
+    fs, disk, _, iqn = one_disk(t)
+    done = t.sh(f"sh -c 'exec 3<{disk}; sleep 1000 >/dev/null 2>&1 & echo $$ $!'")
+    opener, keeper = map(int, done.stdout.split())
+    t.defer(lambda: os.kill(keeper, 9) if os.path.exists(f"/proc/{keeper}") else None)
+    told = holder(fs, iqn)
+    assert f"opened by pid {opener} (sh), which has ended" in told and "losetup -a" in told, told
+    os.kill(keeper, 9)
+    wait_for(lambda: "opens 0" in fs.read("targets", iqn, "lun1", "stats"), "it is closed")
+    fs.logout(iqn)
+
+
+@test
+def open_from_another_pid_namespace_is_counted(t):
+    """The daemon is in a pid namespace of its own, and cannot see who opens files."""
+    need_root("unshare")
+    need_program("unshare")
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk(size=SIZE)
+    point, pidfile = t.path("point"), t.path("pid")
+    os.mkdir(point)
+    open(t.path("c.conf"), "w").close()
+    daemon = t.start(["unshare", "-p", "-f", "--kill-child", program(), "-f", "-c", t.path("c.conf"), "-s", t.path("state"),
+                      point], t.path("daemon.log"), env=sanitizer_environ(t, "daemon"))
+    wait_for(lambda: os.path.exists(os.path.join(point, "ctl")), "the tree is mounted")
+    t.sh(f"echo 'add-portal {target.portal}' > {point}/discovery/ctl; echo login > {point}/targets/{iqn}/ctl")
+    lun = f"{point}/targets/{iqn}/lun{number}"
+    with open(f"{lun}/disk", "rb"):
+        done = t.sh(f"echo logout > {point}/targets/{iqn}/ctl", ok=False)
+        assert done.returncode and os.strerror(errno.EBUSY) in done.stdout
+        with open(f"{point}/targets/{iqn}/error") as f:
+            assert "is open by a process of another pid namespace" in f.read()
+        with open(f"{lun}/stats") as f:
+            assert "opens 1\n" in f.read()
+    wait_for(lambda: "opens 0\n" in read_text(f"{lun}/stats"), "it is closed")
+    t.sh(f"echo logout > {point}/targets/{iqn}/ctl")
+    t.sh(f"umount {point}")
+    daemon.wait(60)
+
+
+@test
+def gone_disk_is_eio(t):
+    """From the first moment to after the time that attributes are cached."""
+    fs, disk, _, iqn = one_disk(t)
+    directory = os.open(os.path.dirname(disk), os.O_PATH)
+    size = os.open(os.path.join(os.path.dirname(disk), "size"), os.O_RDONLY)
+    path = os.open(disk, os.O_PATH)
+    fd = os.open(disk, os.O_RDONLY | os.O_DIRECT)
+    memory = mmap.mmap(-1, 4096)
+    fs.logout(iqn, "force=yes")
+    for _ in range(2):
+        refuses(errno.EIO, os.preadv, fd, [memory], 0)
+        time.sleep(1.2)
+    refuses(errno.EIO, os.fstat, fd)
+    refuses(errno.EIO, os.open, f"/proc/self/fd/{path}", os.O_RDONLY)
+    refuses(errno.ENODEV, os.fstat, size)
+    refuses(errno.ESTALE, os.fstat, directory)
+    for x in (directory, size, path, fd):
+        os.close(x)

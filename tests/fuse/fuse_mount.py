@@ -230,6 +230,73 @@ def starts_again_after_kill(t):
     again.stop()
 
 
+def fuse_connection(t, point):
+    """/sys/fs/fuse/connections/N of a mount."""
+    control = t.path("fusectl")
+    os.mkdir(control)
+    if t.sh(f"mount -t fusectl none {control}", ok=False).returncode:
+        raise Skip("no fusectl")
+    t.defer(lambda: t.sh(f"umount {control}"))
+    with open("/proc/self/mountinfo") as f:
+        minor = next(x.split()[2].split(":")[1] for x in reversed(f.readlines()) if x.split()[4] == point)
+    return os.path.join(control, minor)
+
+
+@test
+def abort_leaves_no_mount(t):
+    need_root("to abort a connection")
+    fs = Mounted(t)
+    with open(os.path.join(fuse_connection(t, fs.point), "abort"), "w") as f:
+        f.write("1")
+    fs.wait()  # which looks for the mount, too
+
+
+@test
+def forced_umount_leaves_no_mount(t):
+    need_root("umount -f")
+    fs = Mounted(t)
+    fd = os.open(fs.path("version"), os.O_RDONLY)  # busy: the kernel cuts us off and then refuses
+    subprocess.run(["umount", "-f", fs.point], check=False, timeout=60)
+    fs.wait()
+    os.close(fd)
+
+
+@test
+def end_spares_the_mount_of_another_daemon(t):
+    """The old daemon's mount is detached but in use, so it lives on; a new daemon is mounted at the same place."""
+    need_root("umount -l")
+    old = Mounted(t, name="old")
+    fd = os.open(old.path("version"), os.O_RDONLY)
+    t.sh(f"umount -l {old.point}")
+    new = Mounted(t, name="new", point=old.point)
+    assert old.is_alive()
+    old.process.send_signal(signal.SIGTERM)
+    assert old.process.wait(60) == 0
+    os.close(fd)
+    assert is_mounted(new.point) and new.read("version") and new.is_alive()
+    new.stop()
+
+
+@test
+def slow_end_spares_the_mount_of_another_daemon(t):
+    """The old daemon still logs out when the new one is mounted, perhaps with the same number."""
+    target = Tgtd(t)
+    iqn, _, _ = target.one_disk()
+    old = Mounted(t, name="old")
+    old.log_in(target.portal, iqn)
+    target.process.send_signal(signal.SIGSTOP)
+    try:
+        unmount(old.point)
+        new = Mounted(t, name="new", point=old.point)
+        assert old.is_alive(), "it did not wait for the target"
+        old.process.send_signal(signal.SIGTERM)  # and does not go on waiting
+        assert old.process.wait(60) == 0
+    finally:
+        target.process.send_signal(signal.SIGCONT)
+    assert is_mounted(new.point) and new.read("version")
+    new.stop()
+
+
 def nobody():
     try:
         return pwd.getpwnam("nobody")

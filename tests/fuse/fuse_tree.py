@@ -45,6 +45,31 @@ def everything_can_be_read_twice(t):
 
 
 @test
+def status_of_the_top_is_brief(t):
+    """Of targets that are merely known it has the state, of those logged in everything."""
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk(size=1 << 20)
+    fs = Mounted(t)
+    with open(t.path("script"), "w") as f:
+        for n in range(5000):
+            f.write(f"add-target iqn.2026-11.test:number-{n:05d} portal=127.0.0.1:3260 persist=no\n")
+    t.sh(f"cat {t.path('script')} > {fs.path('discovery', 'ctl')}")
+    fs.log_in(target.portal, iqn)
+    status = fs.json()
+    assert status["targets"]["iqn.2026-11.test:number-00000"] == {"state": "discovered"}
+    assert len(status["targets"]) == 5001
+    assert status["targets"][iqn][f"lun{number}"]["size"] == 1 << 20
+    assert "instances" in fs.json("targets", "iqn.2026-11.test:number-00000")
+    # Made once for many opens; but a command is seen at once.
+    files = [open(fs.path("status.json")) for _ in range(200)]
+    assert all(f.read(100) for f in files)
+    fs.logout(iqn)
+    assert fs.json()["targets"][iqn]["state"] == "discovered"
+    for f in files:
+        f.close()
+
+
+@test
 def inode_numbers_differ(t):
     target = Tgtd(t)
     names = [target.one_disk(size=1 << 20)[0] for _ in range(3)]
