@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "core/conf.h"
 
 /* --- mount options --- */
 
@@ -226,7 +227,7 @@ void cmdline_help(FILE *to)
 	      "\n"
 	      "  -f            stay in the foreground, log to stderr\n"
 	      "  -d            the same, and log what is of use for debugging\n"
-	      "  -c FILE       read this configuration\n"
+	      "  -c FILE       read this configuration, not " CONF_DEFAULT_FILE "\n"
 	      "  -s STATE_DIR  keep state there\n"
 	      "  -p PIDFILE    write the process id there\n"
 	      "  -o OPTS       uid=N,gid=N,umask=OCTAL of the files; allow_other, ro and what\n"
