@@ -5,7 +5,7 @@ import os
 from mounted import is_mounted, program, sanitizer_environ
 from patterns import backing_read, backing_write, pattern, same
 from realtargets import Tgtd
-from runner import TOP, need_program, test
+from runner import TOP, need_program, need_root, test
 from sweep import loops, mounts, processes
 
 
@@ -35,6 +35,9 @@ def demo_and_stop(t):
     before = len(processes(t.dir))
     text = quick.run()
     assert "already" in text and len(processes(t.dir)) == before, text
+    assert f"$ cd {quick.point}/targets/iqn.2026-11.io.iscsifs:demo\n" in text, text
+    if loops(t.dir):
+        assert "Writing with dd is not shown" in text and "dd of=" not in text, text
     text = quick.run("stop")
     assert "All is taken down" in text, text
     assert not mounts(t.dir) and not loops(t.dir) and not processes(t.dir)
@@ -59,15 +62,61 @@ def own_portal_is_only_read(t):
 
 
 @test(limit=240)
+def own_portal_whose_first_target_wants_chap(t):
+    target = Tgtd(t)
+    refusing, _, _ = target.chap_disk()
+    iqn, _, _ = target.one_disk()
+    quick = Quickstart(t)
+    text = quick.run(f"{target.portal} {refusing}", ok=False)
+    for part in (f"Not let in by {refusing}", "No target let us in", "stays mounted", "secret_file=",
+                 "quickstart stop"):
+        assert part in text, f"{part!r} is not in:\n{text}"
+    assert "code=ISDSC" not in text, text
+    assert is_mounted(quick.point) and target.connections() == 0
+    text = quick.run(target.portal)
+    assert f"Not let in by {refusing}" in text and "Only reading is shown" in text, text
+    text = quick.run(target.portal)
+    assert f"Logged in to {iqn} already" in text and "Not let in" not in text, text
+    assert "shows no target iqn.none" in quick.run(f"{target.portal} iqn.none", ok=False)
+    quick.run("stop")
+
+
+@test(limit=240)
+def stop_names_loop_devices_that_block_it(t):
+    need_program("tgtd")
+    need_root("for loop devices")
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk()
+    quick = Quickstart(t)
+    quick.run(target.portal)
+    disk = f"{quick.point}/targets/{iqn}/lun{number}/disk"
+    device = t.sh(f"losetup -f --show {disk}").stdout.strip()
+    t.defer(t.sh, f"losetup -d {device} 2>/dev/null || :")
+    text = quick.run("stop", ok=False)
+    assert "NAME" in text and device in text and disk in text and "code=ISDSC" not in text, text
+    t.sh(f"losetup -d {device}")
+    assert "All is taken down" in quick.run("stop")
+
+
+@test(limit=240)
 def failures_say_what_to_do(t):
     quick = Quickstart(t)
+    for words, part in (("--what", "unknown option --what"), ("stop now", "stop takes nothing more"),
+                        ("''", "is empty"), ("a b c", "too many words: c")):
+        text = quick.run(words, ok=False)
+        assert part in text and "./quickstart stop" in text, text
+    quick.environ["ISCSIFS"] = "/nonexistent"
+    assert "is no program" in quick.run(ok=False) and not os.path.exists(quick.state)
+    quick.environ["ISCSIFS"] = program()
     text = quick.run("127.0.0.1:9", ok=False)
     assert "Discovery at 127.0.0.1:9 failed" in text and "Is the address right" in text, text
+    assert "code=ISDSC" not in text and "What was started so far: ./quickstart stop ends it" in text, text
     quick.run("stop")
     os.mkdir(quick.point)
     open(os.path.join(quick.point, "something"), "w").close()
     text = quick.run(ok=False)
     assert "not empty" in text and "QUICKSTART_MOUNT" in text, text
+    assert "demo target" not in text and not os.path.exists(quick.state), text
 
 
 @test(limit=240)
