@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* mlockall, PR_SET_IO_FLUSHER and the OOM score; harden.h says why. */
+/* mlockall, PR_SET_IO_FLUSHER, the OOM score and SCHED_BATCH; harden.h says why. */
 #include "fuse/harden.h"
 
 #include <errno.h>
 #include <linux/prctl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,8 +43,17 @@ static void protect_from_oom(void)
 		log_debug("OOM score not set: %s", strerror(errno));
 }
 
+static void schedule_in_batches(void)
+{
+	struct sched_param param = { 0 };
+
+	if (sched_setscheduler(0, SCHED_BATCH, &param) < 0)
+		log_debug("not scheduled in batches: %s", strerror(errno));
+}
+
 void harden_process(bool lock_memory)
 {
+	schedule_in_batches();
 	if (lock_memory)
 		lock_all();
 	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
