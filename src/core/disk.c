@@ -457,6 +457,10 @@ static struct sense_verdict disk_judge(const struct task *t, char *why, size_t s
 	struct sense_verdict v = { SENSE_FAIL, EIO };
 
 	*ret_is_deferred = false;
+	if (t->result == TASK_RESULT_ABORTED) { /* surely gone: send it again */
+		g_snprintf(why, size, "the command was aborted");
+		return (struct sense_verdict){ SENSE_RETRY_NOW, EIO };
+	}
 	if (t->result != TASK_RESULT_RESPONDED) {
 		g_snprintf(why, size, "the connection was lost (command %s)",
 			   task_result_name(t->result));

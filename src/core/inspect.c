@@ -100,6 +100,55 @@ static void tell_data(struct operation *op, const struct query_answer *a)
 	operation_result(op, "data", "%s", hex);
 }
 
+/* ---- LOGICAL UNIT RESET ---- */
+
+struct reset {
+	struct lun *lun;
+	struct operation *op;
+};
+
+static void on_reset(struct session *s, int result, void *arg)
+{
+	struct reset *r = arg;
+	GError *err = NULL;
+
+	(void)s;
+	if (result < 0)
+		error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO,
+				"%s: the connection was lost during the reset", r->lun->disk.name);
+	else if (result != ISCSI_TMF_COMPLETE)
+		error_set_errno(&err, ISDSC_REQUEST_NOT_SUPPORTED,
+				result == ISCSI_TMF_UNSUPPORTED ? EOPNOTSUPP : EIO,
+				"%s: the target refused the reset, response %d", r->lun->disk.name,
+				result);
+	daemon_release(r->lun->target->daemon);
+	operation_finish(r->op, err);
+	operation_unref(r->op);
+	object_unref(&r->lun->obj);
+	g_free(r);
+}
+
+/* Cannot be taken back: who no longer waits for it lets it go on. */
+void inspect_reset(struct lun *l, struct operation *op)
+{
+	struct path *p = lun_usable_path(l);
+	struct reset *r = g_new0(struct reset, 1);
+	GError *err = NULL;
+
+	r->lun = l;
+	r->op = op;
+	if (p && session_tmf(p->session, ISCSI_TMF_LOGICAL_UNIT_RESET, p->lun, on_reset, r) == 0) {
+		object_ref(&l->obj);
+		operation_ref(op);
+		daemon_hold(l->target->daemon);
+		return;
+	}
+	g_free(r);
+	error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO, "%s: no session to reset it by",
+			l->disk.name);
+	operation_finish(op, err);
+}
+
 /* ---- INQUIRY ---- */
 
 static int tell_standard(struct inspection *i, const struct query_answer *a)

@@ -18,4 +18,7 @@ void inspect_luns(struct lun *l, struct operation *op);
 /* @count pings, one after the other. */
 void inspect_ping(struct daemon *d, struct conn *c, unsigned count, struct operation *op);
 
+/* LOGICAL UNIT RESET: the unit's commands under way are aborted, and sent again. */
+void inspect_reset(struct lun *l, struct operation *op);
+
 #endif

@@ -351,6 +351,12 @@ static void run_lun_rescan(struct object *obj, const struct command *cmd, struct
 	lun_rescan(to_lun(obj), op);
 }
 
+static void run_reset(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	(void)cmd;
+	inspect_reset(to_lun(obj), op);
+}
+
 static const struct command_key inquiry_keys[] = {
 	{ "page", COMMAND_NUMBER, 0, 255, .help = "vital product data page, 0xNN" },
 	{ 0 },
@@ -380,6 +386,8 @@ const struct verb lun_verbs[] = {
 	{ "rescan", "", 0, 0, NULL, NULL, run_lun_rescan, "look at this LUN again" },
 	{ "inquiry", "", 0, 0, inquiry_keys, NULL, run_inquiry, "INQUIRY, decoded and raw" },
 	{ "read-capacity", "", 0, 0, NULL, NULL, run_read_capacity, "READ CAPACITY(16)" },
+	{ "reset", "", 0, 0, NULL, NULL, run_reset,
+	  "LOGICAL UNIT RESET: for all initiators; what is under way here is sent again" },
 	{ "report-luns", "", 0, 0, NULL, NULL, run_report_luns, "REPORT LUNS" },
 	{ 0 },
 };

@@ -179,11 +179,14 @@ static void put_tmf(struct conn *c, struct task *t, uint8_t *bhs)
 		.function = t->function,
 		.itt = t->itt,
 		.referenced_itt = t->referenced_itt,
-		.ref_cmd_sn = t->ref_cmd_sn,
 		.cmd_sn = conn_control_cmd_sn(c, t),
 		.exp_stat_sn = c->exp_stat_sn,
 	};
 
+	if (t->referenced_itt == ISCSI_TAG_NONE)
+		t->ref_cmd_sn = p.cmd_sn; /* what came before it is meant; reserved on the wire */
+	else
+		p.ref_cmd_sn = t->ref_cmd_sn;
 	memcpy(p.lun, t->lun, sizeof(p.lun));
 	pdu_put_tmf_request(bhs, &p);
 }

@@ -170,6 +170,15 @@ void session_detach(struct session *s);
 int session_text(struct session *s, const void *request, uint32_t bytes, session_text_fn *done,
 		 void *arg);
 
+/* A task management function of a whole unit or target (those of a single task need more). @done
+ * runs later, once: @result is the response of 11.6.1 (enum iscsi_tmf_response), or -EIO when the
+ * connection was lost. After a completed LOGICAL UNIT RESET the unit's tasks have been handed back
+ * as ABORTED. -ENOTCONN: no usable connection. */
+#define SESSION_TMF_MS 10000 /* for the answer; then the connection is given up */
+typedef void session_tmf_fn(struct session *s, int result, void *arg);
+int session_tmf(struct session *s, enum iscsi_tmf function, const uint8_t lun[8],
+		session_tmf_fn *done, void *arg);
+
 /* --- for conn*.c --- */
 /* A tag for @t; false when the table is full (@is_control may use the reserve). */
 bool session_slot_get(struct session *s, struct task *t, bool is_control);

@@ -49,9 +49,20 @@ def ffp_2_1_immediate_delivery(s):
 	s.equal(after.cmdsn, nop.cmdsn, 'CmdSN of the next command')
 
 
-@scene(later='task management')
+@scene
 def ffp_2_2_immediate_tmf(s):
 	"""An immediate TMF carries the CmdSN of the next command."""
+	t = s.target()
+	s.login(t)
+	s.read(t, 0, 4096)
+	reply = s.ctl('targets/%s/lun0/ctl' % t.iqn, 'reset')
+	s.equal(reply.errno, 0, 'errno of reset (%s)' % reply.text)
+	s.read(t, 8192, 4096)
+	pdus = t.received()
+	tmf = [p for p in pdus if p.opcode == Op.TMF_REQ][0]
+	s.check(tmf.imm, 'the TMF is not immediate')
+	after = [p for p in pdus[pdus.index(tmf) + 1:] if p.opcode == Op.SCSI_CMD][0]
+	s.equal(after.cmdsn, tmf.cmdsn, 'CmdSN of the next command')
 
 
 class ClosesWindow(Target):

@@ -694,6 +694,61 @@ static void test_session_a_rejected_text_ends_and_another_may_follow(void)
 	teardown();
 }
 
+static int tmf_result = -1;
+
+static void on_tmf(struct session *s, int result, void *arg)
+{
+	(void)s;
+	(void)arg;
+	tmf_result = result;
+}
+
+/* 11.5, 11.6: immediate, of the unit, and what was under way there comes back as aborted. */
+static void test_session_unit_reset_hands_its_tasks_back(void)
+{
+	struct probe *mine = probe_new(TASK_READ, 512), *other = probe_new(TASK_READ, 512);
+	uint8_t r[48] = { 0x22, 0x80 };
+	const uint8_t lun[8] = { 0, 5 };
+
+	setup();
+	log_in();
+	mine->task.lun[1] = 5;
+	session_submit(session, &mine->task);
+	session_submit(session, &other->task);
+	expect(0x01);
+	expect(0x01);
+	tmf_result = -1;
+	CU_ASSERT_EQUAL(session_tmf(session, ISCSI_TMF_LOGICAL_UNIT_RESET, lun, on_tmf, NULL), 0);
+	expect(0x02);
+	CU_ASSERT_EQUAL(bhs[0], 0x42);
+	CU_ASSERT_EQUAL(bhs[1], 0x85);
+	CU_ASSERT_EQUAL(bhs[9], 5);
+	CU_ASSERT_EQUAL(get_be32(bhs + 20), 0xffffffff);
+	CU_ASSERT_EQUAL(get_be32(bhs + 24), 3); /* the next command's CmdSN */
+	CU_ASSERT_EQUAL(get_be32(bhs + 32), 0);
+	put_be32(r + 16, get_be32(bhs + 16));
+	put_be32(r + 24, stat_sn++);
+	put_be32(r + 28, 3);
+	put_be32(r + 32, 4);
+	say(r, NULL, 0);
+	until(mine, 1);
+	CU_ASSERT_EQUAL(mine->task.result, TASK_RESULT_ABORTED);
+	CU_ASSERT_EQUAL(tmf_result, ISCSI_TMF_COMPLETE);
+	CU_ASSERT_EQUAL(other->calls, 0);
+	CU_ASSERT_EQUAL(session->state, SESSION_LOGGED_IN);
+	tmf_result = -1;
+	CU_ASSERT_EQUAL(session_tmf(session, ISCSI_TMF_LOGICAL_UNIT_RESET, lun, on_tmf, NULL), 0);
+	close(peer); /* and without an answer */
+	peer = -1;
+	until(other, 1);
+	for (int i = 0; tmf_result == -1 && i < 100; i++)
+		spin();
+	CU_ASSERT_EQUAL(tmf_result, -EIO);
+	teardown();
+	free(mine);
+	free(other);
+}
+
 UNIT_MAIN("session", UNIT(test_session_tables_lead_only_where_the_header_says),
 	  UNIT(test_session_logs_in_and_numbers_commands_from_the_login),
 	  UNIT(test_session_keeps_to_the_command_window),
@@ -712,4 +767,5 @@ UNIT_MAIN("session", UNIT(test_session_tables_lead_only_where_the_header_says),
 	  UNIT(test_session_good_for_data_that_did_not_leave_is_short),
 	  UNIT(test_session_a_closed_window_does_not_hold_a_task_for_ever),
 	  UNIT(test_session_sends_a_long_cdb),
-	  UNIT(test_session_a_rejected_text_ends_and_another_may_follow))
+	  UNIT(test_session_a_rejected_text_ends_and_another_may_follow),
+	  UNIT(test_session_unit_reset_hands_its_tasks_back))
