@@ -23,7 +23,8 @@
  *
  * Which tasks may be sent again: READ, WRITE and SYNCHRONIZE CACHE of a disk may be, whatever
  * became of the first (they say where, not "next"); so every check condition that calls for it
- * leads to a new command. A command whose connection was lost ends with -EIO. */
+ * leads to a new command, and so does an abort. A command whose connection was lost ends with
+ * -EIO. */
 #ifndef ISCSIFS_DISK_H
 #define ISCSIFS_DISK_H
 
@@ -143,7 +144,7 @@ void disk_remove_path(struct disk *d, struct session *s);
 bool disk_is_usable(const struct disk *d);
 
 /* 0: done() will run. -errno at once (done() never runs): -EINVAL out of range, -EROFS,
- * -ENODEV, -ENOTCONN (no path). */
+ * -ENODEV, -EIO (no usable path). */
 int disk_submit(struct disk *d, struct disk_io *io);
 /* Someone does not want to wait any longer: a request not yet sent is taken back (true: done()
  * never runs). */
