@@ -133,7 +133,7 @@ struct conn *conn_new(struct session *s, unsigned cid, uint16_t wire_cid,
 	c->address = *a;
 	c->remote = conn_format_address(&a->addr);
 	c->local = g_strdup("");
-	c->weight = 1;
+	lane_init(&c->lane, cid);
 	c->staging = g_malloc(RX_STAGING_BYTES);
 	c->control = g_malloc(CONN_CONTROL_BYTES);
 	loop_timer_init(s->loop, &c->phase_timer, conn_phase_expired);

@@ -30,6 +30,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 #include "base/object.h"
+#include "base/policy.h"
 #include "iscsi/keys.h"
 #include "iscsi/login.h"
 #include "iscsi/rx.h"
@@ -59,6 +60,8 @@ struct conn_address {
 	struct sockaddr_storage source; /* ss_family 0: any */
 	socklen_t source_bytes;
 	char interface[IF_NAMESIZE]; /* "": any */
+	/* Connected to @addr already: taken over by the connection (closed by it in any case). 0: not. */
+	int fd;
 };
 
 /* How the attempt to connect and log in ended. Borrowed for the time of the callback. */
@@ -75,6 +78,9 @@ typedef void conn_login_fn(struct conn *c, const struct conn_login_result *r, vo
 struct conn_stats {
 	uint64_t digest_errors, protocol_errors, nop_timeouts, pings, pings_answered, rejects;
 	uint64_t r2ts, data_outs, data_ins;
+	/* ErrorRecoveryLevel 1 */
+	uint64_t header_digest_errors, snacks_data, snacks_status, snacks_ack, snacks_rdata;
+	uint64_t recovered_pdus, recovery_r2ts, retries;
 };
 
 /* A NOP-Out that answers a NOP-In (11.18): as many as this may wait to be sent. */
@@ -126,9 +132,7 @@ struct conn {
 	void *ping_arg;
 	struct task logout;
 	struct conn_stats stats;
-	/* For sharing the work of several connections (MCS). */
-	bool is_standby;
-	unsigned weight;
+	struct lane lane; /* role and weight among the connections of the session (MCS) */
 	unsigned round; /* session_for_each_conn() */
 };
 

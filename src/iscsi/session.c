@@ -204,8 +204,8 @@ static struct conn *session_pick(struct session *s)
 	for (GList *l = s->conns; l; l = l->next) {
 		struct conn *c = l->data;
 
-		if (conn_is_usable(c) && !c->is_standby && tx_has_room(&c->tx) &&
-		    (!best || c->outstanding_count < best->outstanding_count))
+		if (conn_is_usable(c) && tx_has_room(&c->tx) &&
+		    (!best || policy_prefers(s->policy, &c->lane, &best->lane)))
 			best = c;
 	}
 	return best;
@@ -228,6 +228,8 @@ static void session_send_queued(struct session *s)
 			return;
 		list_remove(node);
 		s->queue_count--;
+		policy_take(&c->lane, &s->policy_clock);
+		c->lane.in_flight++;
 		conn_send_command(c, t);
 	}
 }
@@ -303,10 +305,12 @@ bool session_withdraw(struct session *s, struct task *t)
 static void session_task_unlink(struct session *s, struct task *t)
 {
 	list_remove(&t->link);
-	if (t->state == TASK_SENT || t->state == TASK_RESPONDED)
+	if (t->state == TASK_SENT || t->state == TASK_RESPONDED) {
 		t->conn->outstanding_count--;
-	else if (t->state == TASK_QUEUED && t->kind == TASK_SCSI)
+		t->conn->lane.in_flight -= t->kind == TASK_SCSI;
+	} else if (t->state == TASK_QUEUED && t->kind == TASK_SCSI) {
 		s->queue_count--;
+	}
 	session_slot_put(s, t);
 	t->state = TASK_DONE;
 }
@@ -600,6 +604,7 @@ struct session *session_new(struct loop *l, const struct session_config *config,
 		s->config.chap_history = s->own_chap_history = chap_history_new();
 	s->cmd_sn = 1;
 	s->next_cid = 1;
+	s->policy = POLICY_LEAST_QUEUE_DEPTH;
 	session_slots_init(s);
 	list_init(&s->queue);
 	list_init(&s->lost);

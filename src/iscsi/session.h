@@ -17,6 +17,7 @@
 #ifndef ISCSIFS_SESSION_H
 #define ISCSIFS_SESSION_H
 
+#include "base/policy.h"
 #include "iscsi/conn.h"
 #include "iscsi/pdu.h"
 
@@ -57,6 +58,15 @@ void session_config_copy(struct session_config *to, const struct session_config 
 struct session_ops {
 	/* The state has changed. @err (may be NULL) says why, borrowed. */
 	void (*state_changed)(struct session *s, const GError *err, void *arg);
+	/* Connection @c has been lost unexpectedly (@err, may be NULL); the session lives on or has
+	 * FAILED (state_changed follows). Its owner may bring it back: session_add_connection().
+	 * Deferred: @c is in CLEANUP, off the list, and stays in memory during the call. */
+	void (*conn_lost)(struct session *s, struct conn *c, const GError *err, void *arg);
+	/* Something that people want to know: @id as in Appendix B of the users' guide, or one of
+	 * core/event.h given by number (session_event.h). @c may be NULL. May run inside any
+	 * session_ call; must not call back. */
+	void (*event)(struct session *s, const struct conn *c, unsigned id, const char *text,
+		      void *arg);
 	/* The target sent an async message that the session does not deal with alone: SCSI events
 	 * (11.9, event 0: @data holds sense) and whatever else came, to be told to people. */
 	void (*async)(struct session *s, const struct pdu_async_message *m, const uint8_t *data,
@@ -76,6 +86,12 @@ struct itt_slot {
 
 struct session_stats {
 	uint64_t commands, read_bytes, write_bytes, timeouts, window_waits, failures;
+	uint64_t logins; /* of the session: the first and every restart */
+	uint64_t resumes; /* came back as the same session (ErrorRecoveryLevel 2) */
+	uint64_t conns_lost, conns_added;
+	uint64_t retries; /* same CmdSN and ITT: 7.2.1 */
+	uint64_t reassigned, reassign_refused;
+	uint64_t aborts, lun_resets, target_resets, restarts; /* rungs of the ladder */
 };
 
 typedef void session_logout_fn(struct session *s, const GError *err, void *arg);
@@ -110,6 +126,9 @@ struct session {
 	struct chap_history *own_chap_history; /* or NULL: config.chap_history */
 	GList *conns; /* of struct conn *, oldest first */
 	unsigned next_cid;
+	unsigned lives; /* leading logins so far */
+	enum policy policy;
+	uint64_t policy_clock;
 	unsigned round; /* of session_for_each_conn() */
 
 	struct list queue; /* tasks QUEUED */
@@ -145,6 +164,30 @@ struct session *session_new(struct loop *l, const struct session_config *config,
  * leading login is under way; -ENOTCONN: closed. @ret_conn may be NULL. */
 int session_add_connection(struct session *s, const struct conn_address *address,
 			   conn_login_fn *done, void *arg, struct conn **ret_conn);
+
+/* --- coming back ---
+ *
+ * session_add_connection() is also how a session that lost connections gets them back:
+ *
+ *   LOGGED_IN  a further connection. Where a lost one is still to be recovered, it takes that
+ *              one's CID (6.3.4: what is left of it at the target ends with that).
+ *   FAILED     when session_may_resume(): the same session goes on (same TSIH and CID) and tasks
+ *              are reassigned to the connection; a target that refuses that makes it forget its
+ *              TSIH, and the next attempt is a new session. Else a new session with the same
+ *              ISID, which replaces what the target still has of the old (6.3.5): @lives is
+ *              raised, and who used the session looks again at whom it has before it.
+ */
+/* How long Time2Wait still asks us to stay away (ms, 0: not). */
+int64_t session_wait_ms(const struct session *s);
+/* FAILED, but at ErrorRecoveryLevel 2 and within Time2Retain. */
+bool session_may_resume(const struct session *s);
+
+/* Log one connection out (reason 1); @done runs later, once. -EBUSY: it is the last one: log
+ * the session out instead. -EALREADY, -ENOTCONN. Tasks under way on it are waited for as long as
+ * logout_ms / 2, then go to the others. */
+int session_remove_connection(struct session *s, struct conn *c, session_logout_fn *done,
+			      void *arg);
+void session_set_policy(struct session *s, enum policy p);
 
 /* Send @t on any usable connection. Takes @t until its done() runs: exactly once, never before
  * this returns. -ENOTCONN: no usable connection, @t untouched. Allocates nothing. */

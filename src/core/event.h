@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Events: what happens to sessions, connections, paths and units, each with its number in
+ * Appendix B of the users' guide (driver events 1 to 62), a severity, and a text for people with
+ * what the guide calls dump data in it. Events that the guide has no number for are ours, from
+ * 1000 on. Kept in a ring, the newest EVENT_RING of them, and told to the log.
+ *
+ * One row of a table (event.c) an id: name, severity, the text of the guide in our words. */
+#ifndef ISCSIFS_EVENT_H
+#define ISCSIFS_EVENT_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+
+struct daemon;
+
+#define EVENT_RING 4096 /* kept; older ones are dropped and counted */
+#define EVENT_TEXT_MAX 512
+
+/* Ours; those of the guide are known by their number (event.c has the table). */
+enum event_own {
+	EVENT_CONNECTION_UP = 1000, /* a connection of a session is logged in */
+	EVENT_CONNECTION_REMOVED,   /* in peace: logged out, removed by a person */
+	EVENT_SESSION_RETRYING,	    /* no connection is left: being brought back */
+	EVENT_SESSION_UP,
+	EVENT_SESSION_ENDED,
+	EVENT_PATH_ADDED,
+	EVENT_PATH_REMOVED,
+	EVENT_PATH_FAILED,
+	EVENT_PATH_RESTORED,
+	EVENT_PATH_STATE,    /* ALUA: optimized, standby ... */
+	EVENT_POLICY_CHANGED, /* policy, role or weight */
+	EVENT_LUN_ADDED,
+	EVENT_LUN_REMOVED,
+	EVENT_LUN_REPLACED,  /* another unit where one was: ESTALE */
+	EVENT_LUN_RESIZED,
+	EVENT_LUN_NOT_MERGED, /* two units tell the same identity, but are not one */
+	EVENT_IO_FAILED,     /* a request failed at its deadline or for good */
+	EVENT_TASKS_REASSIGNED,
+	EVENT_TASK_ABORTED,  /* a rung of the ladder: abort, LUN reset, target reset, restart */
+	EVENT_RENEGOTIATED,
+	EVENT_OWN_END
+};
+
+enum event_severity { EVENT_INFO, EVENT_WARNING, EVENT_ERROR };
+
+struct event {
+	uint64_t seq; /* from 1, no gap */
+	int64_t time_us; /* wall clock */
+	unsigned id;
+	enum event_severity severity;
+	char text[EVENT_TEXT_MAX]; /* "session 3 iqn.x: ...", one line */
+};
+
+struct event_log; /* a member of the daemon */
+
+struct event_log *event_log_new(void);
+void event_log_free(struct event_log *e);
+/* Remember and log. Allocates nothing; may be called from anywhere in the loop thread. An id that
+ * is not in the table is a programmer's error. @fmt says what happened, the object first. */
+void event_emit(struct daemon *d, unsigned id, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Lines "TIME SEVERITY ID NAME TEXT", oldest first. */
+void event_print(const struct event_log *e, GString *out);
+/* Those with seq > @after: for readers that follow. Returns the last seq printed. */
+uint64_t event_print_after(const struct event_log *e, uint64_t after, GString *out);
+
+/* The table, for the man page and tests: row by row, FALSE past the end. */
+struct event_info {
+	unsigned id;
+	enum event_severity severity;
+	const char *name; /* "connection-lost" */
+	const char *text; /* what it means, when it is raised */
+};
+gboolean event_info_at(size_t index, struct event_info *ret);
+
+#endif
