@@ -146,6 +146,8 @@ struct conn *conn_new(struct session *s, unsigned cid, uint16_t wire_cid,
 	task_init(&c->logout, TASK_LOGOUT, conn_logout_done);
 	rx_init(&c->rx, &conn_rx_ops, c->staging);
 	tx_init(&c->tx, conn_released);
+	c->drop_wait_s = -1;
+	session_init_conn(c);
 	return c;
 }
 
@@ -160,6 +162,19 @@ static void conn_queue_login_done(struct conn *c)
 	loop_call_queue(c->session->loop, &c->login_call);
 }
 
+/* It never got as far as full feature phase: its CID is free again, and a session that the target
+ * does not want to go on with begins anew. */
+static void conn_give_up_login(struct conn *c)
+{
+	struct session *s = c->session;
+	int status = c->login ? login_status(c->login) : -1;
+	bool is_refused = status >= 0x0200 && status < 0x0300; /* 11.13.5: initiator error */
+
+	session_return_cid(s, c->wire_cid, is_refused);
+	if (is_refused && !c->is_leading && s->state == SESSION_FAILED)
+		s->must_restart = true;
+}
+
 /* The socket goes, the tasks go back: common to trouble and peace. */
 static void conn_shutdown(struct conn *c)
 {
@@ -172,24 +187,19 @@ static void conn_shutdown(struct conn *c)
 	loop_timer_stop(&c->nop_timer);
 	c->rx_task = NULL;
 	tx_drop(&c->tx);
-	list_for_each_safe(pos, &c->outstanding) {
-		struct task *t = list_entry(pos, struct task, link);
-
-		conn_cancel_bursts(t);
-		session_task_lost(c->session, t,
-				  t->state == TASK_RESPONDED ? TASK_RESULT_RESPONDED
-							     : TASK_RESULT_MAYBE_EXECUTED);
-	}
-	list_for_each_safe(pos, &c->controls)
-		session_task_lost(c->session, list_entry(pos, struct task, link),
-				  TASK_RESULT_NEVER_SENT);
+	if (!c->was_up)
+		conn_give_up_login(c);
+	session_take_tasks(c->session, c);
 	c->reply_count = 0;
 	conn_queue_login_done(c);
+	session_removal_ends(c);
 	session_conn_closed(c->session, c);
 }
 
 void conn_fail(struct conn *c, GError *err)
 {
+	struct session *s = c->session;
+
 	if (c->state == CONN_CLEANUP) {
 		g_clear_error(&err);
 		return;
@@ -197,6 +207,11 @@ void conn_fail(struct conn *c, GError *err)
 	g_prefix_error(&err, "%s: ", c->remote);
 	g_clear_error(&c->error);
 	c->error = err;
+	c->is_wanted = c->was_up && !c->removed && !s->is_logging_out &&
+		       s->state != SESSION_CLOSED;
+	if (c->was_up) /* 13.15, or what the target said with its message */
+		session_stay_away(s, c->drop_wait_s >= 0 ? c->drop_wait_s
+							 : (int64_t)s->values.time2wait);
 	conn_shutdown(c);
 }
 
@@ -276,15 +291,16 @@ static void conn_connected(struct conn *c)
 		.initiator_name = cfg->initiator_name,
 		.initiator_alias = cfg->initiator_alias,
 		.target_name = cfg->target_name,
-		.tsih = c->session->tsih,
+		.tsih = c->is_leading ? 0 : c->session->tsih,
 		.cid = c->wire_cid,
+		.exp_stat_sn = c->old_exp_stat_sn,
 		.cmd_sn = c->session->cmd_sn,
 		.itt = (uint32_t)c->cid,
 		.auth = cfg->auth,
 		.chap = cfg->auth == AUTH_NONE ? NULL : &cfg->chap,
 		.chap_history = cfg->chap_history,
 		.wishes = cfg->wishes,
-		.session_values = c->session->tsih ? &c->session->values : NULL,
+		.session_values = c->is_leading ? NULL : &c->session->values,
 	};
 
 	if (!getsockname(c->fd, (struct sockaddr *)&ss, &bytes)) {
@@ -382,6 +398,8 @@ static void conn_send_login(struct conn *c)
 	const uint8_t *data;
 	uint32_t data_bytes;
 
+	if (!c->is_leading)
+		login_set_cmd_sn(c->login, c->session->cmd_sn);
 	login_request(c->login, tx_header(&c->tx), &data, &data_bytes);
 	/* The answer comes only when all of it has left, and nothing is asked of the login
 	 * before that: the data stay where they are long enough. */
@@ -405,7 +423,8 @@ static void conn_enter_full_feature(struct conn *c)
 	c->last_rx_us = loop_now_us(s->loop);
 	loop_timer_stop(&c->phase_timer);
 	conn_set_state(c, CONN_LOGGED_IN);
-	if (!s->tsih) {
+	c->was_up = true;
+	if (c->is_leading) {
 		s->tsih = r.tsih;
 		s->values = r.values;
 		s->exp_cmd_sn = r.exp_cmd_sn;
@@ -509,6 +528,7 @@ static void conn_phase_expired(struct loop_timer *timer)
 	default:
 		return;
 	}
+	session_event(c->session, c, 8, "%s", err->message);
 	conn_fail(c, err);
 }
 
@@ -531,6 +551,7 @@ static void conn_nop_expired(struct loop_timer *timer)
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
 				"the target did not answer a NOP-Out within %.3g s",
 				(double)timeouts->nop_timeout_ms / 1000);
+		session_event(c->session, c, 8, "%s", err->message);
 		conn_fail(c, err);
 		return;
 	}
@@ -607,33 +628,63 @@ int conn_logout(struct conn *c, enum iscsi_logout_reason reason)
 	return 0;
 }
 
+/* One connection of several has logged out: because a person wanted that, or the target. */
+static void conn_left(struct conn *c)
+{
+	if (!c->removed) {
+		error_set_errno(&c->error, ISDSC_CONNECTION_FAILED, ESHUTDOWN,
+				"%s: the target asked for a logout", c->remote);
+		session_stay_away(c->session, c->logout.time2wait);
+		c->is_wanted = true;
+	}
+	conn_close(c);
+}
+
 static void conn_logout_done(struct task *t)
 {
 	struct conn *c = container_of(t, struct conn, logout);
 
-	if (t->result == TASK_RESULT_RESPONDED)
+	if (t->result != TASK_RESULT_RESPONDED)
+		return;
+	if (t->function == ISCSI_LOGOUT_SESSION)
 		session_logout_answered(c->session, c, t->response);
+	else
+		conn_left(c);
 }
 
-void conn_logout_requested(struct conn *c, int64_t limit_ms)
+void conn_drain(struct conn *c, enum iscsi_logout_reason reason, int64_t limit_ms)
 {
 	if (c->state != CONN_LOGGED_IN)
 		return;
 	conn_set_state(c, CONN_LOGOUT_REQUESTED);
+	c->drain_reason = reason;
 	/* Half of the time is for what is under way, the rest for the logout itself. */
 	loop_timer_start(&c->phase_timer, limit_ms / 2);
 	if (!c->outstanding_count)
 		conn_drained(c);
 }
 
-/* Nothing is outstanding any more on a connection that is asked to log out, or time is up. */
+static bool conn_is_alone(const struct conn *c)
+{
+	for (GList *l = c->session->conns; l; l = l->next)
+		if (l->data != c && conn_is_usable(l->data))
+			return false;
+	return true;
+}
+
+void conn_logout_requested(struct conn *c, int64_t limit_ms)
+{
+	conn_drain(c, conn_is_alone(c) ? ISCSI_LOGOUT_SESSION : ISCSI_LOGOUT_CONNECTION, limit_ms);
+}
+
+/* Nothing is outstanding any more on a connection that is to log out, or time is up. */
 void conn_drained(struct conn *c)
 {
 	GError *err = NULL;
 
 	if (c->state != CONN_LOGOUT_REQUESTED)
 		return;
-	if (conn_logout(c, ISCSI_LOGOUT_SESSION) < 0) {
+	if (conn_logout(c, c->drain_reason) < 0) {
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ENOTCONN,
 				"the target asked for a logout");
 		conn_fail(c, err);

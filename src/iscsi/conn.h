@@ -38,6 +38,7 @@
 #include "iscsi/tx.h"
 
 struct session;
+typedef void session_logout_fn(struct session *s, const GError *err, void *arg);
 
 enum conn_state {
 	CONN_FREE,
@@ -131,6 +132,16 @@ struct conn {
 	void (*ping_done)(struct conn *c, int64_t rtt_us, void *arg); /* rtt_us < 0: lost */
 	void *ping_arg;
 	struct task logout;
+	enum iscsi_logout_reason drain_reason; /* LOGOUT_REQUESTED: what to log out then */
+	bool is_leading;  /* its login began a session (TSIH 0) */
+	bool was_up;	  /* it has been in full feature phase */
+	bool is_wanted;	  /* closed, but its session wants it back */
+	int drop_wait_s;  /* Time2Wait of the message that announced its end; -1: none */
+	uint32_t old_exp_stat_sn; /* of the connection that it reinstates; 0: none */
+	struct loop_call lost_call; /* tells the session's owner */
+	session_logout_fn *removed; /* session_remove_connection(); NULL: not asked for */
+	void *removed_arg;
+	struct loop_call removed_call;
 	struct conn_stats stats;
 	struct lane lane; /* role and weight among the connections of the session (MCS) */
 	unsigned round; /* session_for_each_conn() */
@@ -162,10 +173,19 @@ void conn_resubmit_control(struct conn *c, struct task *t);
 /* Allegiance of a command begins here: @t has its ITT; gets its CmdSN; its PDU joins the batch.
  * Needs tx_has_room(). */
 void conn_send_command(struct conn *c, struct task *t);
+/* The same PDU once more: on this connection, as long as the target has not acknowledged it, or
+ * on this one after the first was logged out (7.2.1). False: it cannot be now. */
+bool conn_retry_command(struct conn *c, struct task *t);
+/* Put @t, which is on no list, on the outstanding ones of @c. */
+void conn_adopt(struct conn *c, struct task *t);
 /* Data-Out of @t no longer wanted. */
 void conn_cancel_bursts(struct task *t);
 /* Fill the batch and send it: before the loop sleeps. */
 void conn_flush(struct conn *c);
+
+/* --- conn_snack.c --- */
+/* @t has been without a sign of life for session_quiet_ms(), at level 1 or 2. */
+void conn_look_after(struct conn *c, struct task *t);
 
 /* --- conn_rx.c --- */
 extern const struct rx_ops conn_rx_ops;
@@ -179,6 +199,8 @@ void conn_nop_answered(struct conn *c);
 /* The target asked for a logout (async event 1) within @limit_ms: no new tasks; log out when
  * what is under way has ended, or shortly before the limit. */
 void conn_logout_requested(struct conn *c, int64_t limit_ms);
+/* No new tasks; log out for @reason when what is under way has ended, or half of @limit_ms has. */
+void conn_drain(struct conn *c, enum iscsi_logout_reason reason, int64_t limit_ms);
 void conn_drained(struct conn *c);
 
 #endif

@@ -303,6 +303,8 @@ static void on_logout_response(struct conn *c, const uint8_t *bhs)
 		return;
 	session_window(c->session, p.exp_cmd_sn, p.max_cmd_sn);
 	t->response = p.response;
+	t->time2wait = p.time2wait;
+	t->time2retain = p.time2retain;
 	session_task_finish(c->session, t, TASK_RESULT_RESPONDED);
 }
 
@@ -365,13 +367,16 @@ static void on_async_message(struct conn *c, const uint8_t *bhs)
 				continue;
 			error_set_errno(&err, ISDSC_CONNECTION_FAILED, ECONNRESET,
 					"the target says that it drops the connection");
+			other->drop_wait_s = p.parameter2;
 			conn_fail(other, err);
 			break;
 		}
 		break;
 	case ISCSI_ASYNC_DROP_SESSION:
+		s->must_restart = true; /* 11.9.1: the session and its tasks are gone */
 		while (s->conns) { /* conn_fail() takes it off, perhaps others with it */
 			err = NULL;
+			((struct conn *)s->conns->data)->drop_wait_s = p.parameter2;
 			error_set_errno(&err, ISDSC_CONNECTION_FAILED, ECONNRESET,
 					"the target says that it drops all connections");
 			conn_fail(s->conns->data, err);

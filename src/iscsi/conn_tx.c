@@ -77,7 +77,9 @@ static uint32_t conn_unsolicited(struct conn *c, struct task *t, uint32_t *ret_i
 	return v->initial_r2t ? 0 : first - *ret_immediate;
 }
 
-void conn_send_command(struct conn *c, struct task *t)
+/* The command's PDU joins the batch, with what goes with it unasked: the first time and, the very
+ * same, at a retry (7.2.1). */
+static void conn_put_command(struct conn *c, struct task *t)
 {
 	uint8_t *bhs = tx_header(&c->tx);
 	uint32_t immediate, unsolicited = conn_unsolicited(c, t, &immediate);
@@ -88,7 +90,7 @@ void conn_send_command(struct conn *c, struct task *t)
 		.attr = t->attr,
 		.itt = t->itt,
 		.expected_bytes = t->direction == TASK_NO_DATA ? 0 : t->data_bytes,
-		.cmd_sn = c->session->cmd_sn++,
+		.cmd_sn = t->cmd_sn,
 		.exp_stat_sn = c->exp_stat_sn,
 		.data_bytes = immediate,
 	};
@@ -99,12 +101,8 @@ void conn_send_command(struct conn *c, struct task *t)
 	if (t->cdb_bytes > 16)
 		p.ahs_bytes = (uint8_t)pdu_put_extended_cdb(bhs + ISCSI_BHS_BYTES, t->cdb,
 							    t->cdb_bytes);
-	t->conn = c;
-	t->cmd_sn = p.cmd_sn;
-	t->state = TASK_SENT;
-	t->sent_us = loop_now_us(c->session->loop);
-	list_push_tail(&c->outstanding, &t->link);
-	c->outstanding_count++;
+	t->sent_us = t->quiet_us = loop_now_us(c->session->loop);
+	t->attempt_us = session_attempt_us(c->session, t);
 	pdu_put_scsi_command(bhs, &p);
 	tx_push(&c->tx, p.ahs_bytes, t->data, immediate, t);
 	t->requested = immediate + unsolicited;
@@ -119,6 +117,36 @@ void conn_send_command(struct conn *c, struct task *t)
 		b->data_sn = 0;
 		list_push_tail(&c->bursts, &b->link);
 	}
+}
+
+/* @t is allegiant to @c from now on. */
+void conn_adopt(struct conn *c, struct task *t)
+{
+	t->conn = c;
+	t->state = TASK_SENT;
+	list_push_tail(&c->outstanding, &t->link);
+	c->outstanding_count++;
+	c->lane.in_flight += t->kind == TASK_SCSI;
+}
+
+void conn_send_command(struct conn *c, struct task *t)
+{
+	t->cmd_sn = c->session->cmd_sn++;
+	conn_adopt(c, t);
+	conn_put_command(c, t);
+}
+
+bool conn_retry_command(struct conn *c, struct task *t)
+{
+	/* What the batch still holds of it has not been tried yet. */
+	if (t->tx_refs || t->bursts_used || !tx_has_room(&c->tx) || !conn_is_usable(c))
+		return false;
+	t->received = t->data_in_sn = t->r2t_sn = 0;
+	conn_put_command(c, t);
+	c->stats.retries++;
+	c->session->stats.retries++;
+	session_want_flush(c->session);
+	return true;
 }
 
 /* --- the others --- */
@@ -181,12 +209,13 @@ static void put_tmf(struct conn *c, struct task *t, uint8_t *bhs)
 		.referenced_itt = t->referenced_itt,
 		.cmd_sn = conn_control_cmd_sn(c, t),
 		.exp_stat_sn = c->exp_stat_sn,
+		.exp_data_sn = t->data_in_sn, /* only a TASK REASSIGN has one (11.5.6) */
 	};
 
-	if (t->referenced_itt == ISCSI_TAG_NONE)
-		t->ref_cmd_sn = p.cmd_sn; /* what came before it is meant; reserved on the wire */
-	else
+	if (t->function == ISCSI_TMF_ABORT_TASK)
 		p.ref_cmd_sn = t->ref_cmd_sn;
+	else
+		t->ref_cmd_sn = p.cmd_sn; /* what came before it is meant; reserved on the wire */
 	memcpy(p.lun, t->lun, sizeof(p.lun));
 	pdu_put_tmf_request(bhs, &p);
 }
@@ -207,11 +236,8 @@ static bool conn_send_control(struct conn *c, struct task *t)
 	if (t->itt == ISCSI_TAG_NONE && !session_slot_get(c->session, t, true))
 		return false;
 	list_remove(&t->link);
-	t->conn = c;
-	t->state = TASK_SENT;
-	t->sent_us = loop_now_us(c->session->loop);
-	list_push_tail(&c->outstanding, &t->link);
-	c->outstanding_count++;
+	t->sent_us = t->quiet_us = loop_now_us(c->session->loop);
+	conn_adopt(c, t);
 	put_control[t->kind](c, t, tx_header(&c->tx));
 	tx_push(&c->tx, 0, t->data, t->data_bytes, t);
 	return true;

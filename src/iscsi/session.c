@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -11,9 +12,6 @@
 #include "base/text.h"
 
 #define SESSION_TICK_MS 250 /* how exactly a task's deadline is kept */
-/* The least time that a target has for a command before the connection is given up, however long
- * the command waited to be sent. */
-#define SESSION_GRACE_MS 5000
 
 static const struct {
 	const char *name;
@@ -195,9 +193,7 @@ void session_want_flush(struct session *s)
 	loop_flush_queue(s->loop, &s->flush);
 }
 
-/* The connection for the next command: of those that may carry it and have room, the one with
- * the fewest tasks outstanding. */
-static struct conn *session_pick(struct session *s)
+struct conn *session_pick(struct session *s)
 {
 	struct conn *best = NULL;
 
@@ -209,6 +205,11 @@ static struct conn *session_pick(struct session *s)
 			best = c;
 	}
 	return best;
+}
+
+void session_set_policy(struct session *s, enum policy p)
+{
+	s->policy = p;
 }
 
 static void session_send_queued(struct session *s)
@@ -229,7 +230,6 @@ static void session_send_queued(struct session *s)
 		list_remove(node);
 		s->queue_count--;
 		policy_take(&c->lane, &s->policy_clock);
-		c->lane.in_flight++;
 		conn_send_command(c, t);
 	}
 }
@@ -255,6 +255,8 @@ static void session_flush(struct loop_call *call)
 {
 	struct session *s = container_of(call, struct session, flush);
 
+	if (!list_is_empty(&s->retries) || !list_is_empty(&s->reassigns))
+		session_send_stranded(s);
 	session_send_queued(s);
 	session_for_each_conn(s, conn_flush);
 	/* A batch was full and has left: nobody else would wake what still waits. */
@@ -361,7 +363,7 @@ static void session_lose_queue(struct session *s)
 
 /* --- deadlines --- */
 
-static int64_t task_deadline_us(const struct session *s, const struct task *t)
+int64_t session_deadline_us(const struct session *s, const struct task *t)
 {
 	if (t->deadline_us)
 		return t->deadline_us;
@@ -370,38 +372,45 @@ static int64_t task_deadline_us(const struct session *s, const struct task *t)
 	return t->sent_us + s->config.timeouts.command_ms * 1000;
 }
 
-/* When the connection is to blame for @t, which was sent: it had its time with the target, however
- * long it waited for the window before. */
-static int64_t task_limit_us(const struct session *s, const struct task *t)
+/* @t is SENT and at its deadline: it fails now. Its data are the target's to read and write as long
+ * as the connection lives. */
+static void session_overdue(struct conn *c, const struct task *t)
 {
-	int64_t limit_us = task_deadline_us(s, t), grace_ms = s->config.timeouts.command_ms;
+	struct session *s = c->session;
+	GError *err = NULL;
 
-	if (!t->deadline_us)
-		return limit_us;
-	if (!grace_ms || grace_ms > SESSION_GRACE_MS)
-		grace_ms = SESSION_GRACE_MS;
-	return MAX(limit_us, t->sent_us + grace_ms * 1000);
+	if (loop_now_us(s->loop) < t->attempt_us) /* else the ladder has counted it */
+		s->stats.timeouts++;
+	error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
+			"no answer to SCSI command 0x%02x within %.3g s", t->cdb[0],
+			(double)(loop_now_us(s->loop) - t->sent_us) / 1e6);
+	conn_fail(c, err);
 }
 
-/* A command without an answer: whether it was lost or is slow cannot be told; at this level the
- * connection is what can be given up (7.1.4.3: session recovery). */
+/* A command without an answer: looked after (level 1), aborted when its attempt has had its time
+ * (session_ladder.c), failed at its deadline. */
 static void session_check_conn(struct conn *c)
 {
 	struct session *s = c->session;
-	int64_t now = loop_now_us(s->loop);
+	int64_t now = loop_now_us(s->loop), quiet_us = session_quiet_ms(s) * 1000;
 
 	list_for_each(pos, &c->outstanding) {
 		struct task *t = list_entry(pos, struct task, link);
-		GError *err = NULL;
 
-		if (t->kind != TASK_SCSI || now < task_limit_us(s, t))
+		if (t->kind != TASK_SCSI)
 			continue;
-		s->stats.timeouts++;
-		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
-				"no answer to SCSI command 0x%02x within %.3g s", t->cdb[0],
-				(double)(now - t->sent_us) / 1e6);
-		conn_fail(c, err);
-		return;
+		if (now >= session_deadline_us(s, t)) {
+			session_overdue(c, t);
+			return;
+		}
+		if (t->state != TASK_SENT || t->is_reassigning || c->state != CONN_LOGGED_IN)
+			continue;
+		if (now >= t->attempt_us)
+			session_abort_task(s, t);
+		else if (s->values.error_recovery_level && now - t->quiet_us >= quiet_us)
+			conn_look_after(c, t);
+		if (c->state == CONN_CLEANUP)
+			return;
 	}
 }
 
@@ -414,10 +423,11 @@ static void session_tick(struct loop_timer *timer)
 	list_for_each_safe(pos, &s->queue) {
 		struct task *t = list_entry(pos, struct task, link);
 
-		if (now >= task_deadline_us(s, t))
+		if (now >= session_deadline_us(s, t))
 			session_task_lost(s, t, TASK_RESULT_NEVER_SENT);
 	}
 	session_for_each_conn(s, session_check_conn);
+	session_recover_tick(s);
 	if (s->queue_count || s->outstanding_count)
 		loop_timer_start(&s->tick, SESSION_TICK_MS);
 	object_unref(&s->obj);
@@ -439,22 +449,34 @@ static bool conn_is_up(const struct conn *c)
 	return c->state >= CONN_LOGGED_IN && c->state < CONN_CLEANUP;
 }
 
+/* Which of them can be added to: those that are up, or about to be. */
+static bool conn_counts(const struct conn *c)
+{
+	return c->state < CONN_CLEANUP;
+}
+
 int session_add_connection(struct session *s, const struct conn_address *address,
 			   conn_login_fn *done, void *arg, struct conn **ret_conn)
 {
+	uint32_t old_exp_stat_sn;
 	struct conn *c;
+	uint16_t cid;
 
 	if (s->state == SESSION_CLOSED || s->is_logging_out)
 		return -ENOTCONN;
 	if (s->state != SESSION_LOGGED_IN && s->conns)
 		return -EBUSY;
 	if (s->state == SESSION_LOGGED_IN &&
-	    g_list_length(s->conns) >= s->values.max_connections)
+	    session_count_conns(s, conn_counts) >= s->values.max_connections)
 		return -EUSERS;
-	if (s->state != SESSION_LOGGED_IN)
+	if (s->state != SESSION_LOGGED_IN && !session_may_resume(s)) {
+		session_forget(s);
 		s->tsih = 0; /* 6.3.5: a new session, which replaces what is left of the old */
-	c = conn_new(s, s->next_cid, (uint16_t)s->next_cid, address);
-	s->next_cid++;
+	}
+	cid = session_take_cid(s, &old_exp_stat_sn);
+	c = conn_new(s, s->next_cid++, cid, address);
+	c->is_leading = !s->tsih;
+	c->old_exp_stat_sn = old_exp_stat_sn;
 	s->conns = g_list_append(s->conns, c);
 	if (ret_conn)
 		*ret_conn = c;
@@ -464,12 +486,22 @@ int session_add_connection(struct session *s, const struct conn_address *address
 
 void session_conn_logged_in(struct session *s, struct conn *c)
 {
-	(void)c;
-	if (s->state == SESSION_LOGGED_IN)
-		return;
-	g_clear_error(&s->why);
-	s->logged_in_us = g_get_real_time();
-	session_set_state(s, SESSION_LOGGED_IN);
+	if (c->is_leading) {
+		s->lives++;
+		s->stats.logins++;
+		s->must_restart = false;
+		s->is_reassign_refused = false;
+	} else if (s->state == SESSION_FAILED) {
+		s->stats.resumes++;
+	}
+	if (c->cid > 1)
+		s->stats.conns_added++;
+	if (s->state != SESSION_LOGGED_IN) {
+		g_clear_error(&s->why);
+		s->logged_in_us = g_get_real_time();
+		session_set_state(s, SESSION_LOGGED_IN);
+	}
+	session_recover_by(s, c);
 }
 
 static void session_logout_finish(struct session *s, GError *err)
@@ -494,6 +526,31 @@ static void session_logout_call(struct loop_call *call)
 	object_unref(&s->obj);
 }
 
+/* The last connection is gone. */
+static void session_conns_gone(struct session *s, const struct conn *last)
+{
+	g_clear_error(&s->why);
+	s->why = last->error ? g_error_copy(last->error) : NULL;
+	if (s->is_logging_out) {
+		session_logout_finish(s, last->error ? g_error_copy(last->error) : NULL);
+		session_close(s);
+		return;
+	}
+	s->stats.failures++;
+	session_set_state(s, SESSION_FAILED);
+	session_lose_queue(s);
+	if (session_may_resume(s))
+		return;
+	session_forget(s);
+	while (s->conns) { /* a further one in its login: there is nothing to join any more */
+		GError *err = NULL;
+
+		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ECONNABORTED,
+				"the session was lost meanwhile");
+		conn_fail(s->conns->data, err);
+	}
+}
+
 void session_conn_closed(struct session *s, struct conn *c)
 {
 	GList *l = g_list_find(s->conns, c);
@@ -503,19 +560,20 @@ void session_conn_closed(struct session *s, struct conn *c)
 	s->conns = g_list_delete_link(s->conns, l);
 	if (s->text.conn == c)
 		session_text_fail(s, c->error ? g_error_copy(c->error) : NULL);
-	if (s->state == SESSION_LOGGED_IN && !session_count_conns(s, conn_is_up)) {
-		g_clear_error(&s->why);
-		s->why = c->error ? g_error_copy(c->error) : NULL;
-		if (s->is_logging_out) {
-			session_logout_finish(s, c->error ? g_error_copy(c->error) : NULL);
-			session_close(s);
-		} else {
-			s->stats.failures++;
-			session_set_state(s, SESSION_FAILED);
-			session_lose_queue(s);
-		}
+	if (c->is_wanted) {
+		s->stats.conns_lost++;
+		session_queue(s, &c->lost_call);
+		object_ref(&c->obj);
 	}
+	if (s->state == SESSION_LOGGED_IN && !session_count_conns(s, conn_is_up))
+		session_conns_gone(s, c);
 	object_gone(&c->obj);
+}
+
+void session_stay_away(struct session *s, int64_t seconds)
+{
+	s->wait_until_us =
+		MAX(s->wait_until_us, loop_now_us(s->loop) + seconds * INT64_C(1000000));
 }
 
 /* --- logout and end --- */
@@ -536,6 +594,21 @@ int session_logout(struct session *s, session_logout_fn *done, void *arg)
 	return 0;
 }
 
+/* The target asked for it (11.9.1, event 1): it may be back later, and so shall we. */
+static void session_left(struct session *s)
+{
+	s->must_restart = true;
+	while (s->conns) {
+		struct conn *c = s->conns->data;
+
+		if (!c->error)
+			error_set_errno(&c->error, ISDSC_CONNECTION_FAILED, ESHUTDOWN,
+					"the target asked for a logout");
+		c->is_wanted = conn_is_up(c);
+		conn_close(c);
+	}
+}
+
 void session_logout_answered(struct session *s, struct conn *c, uint8_t response)
 {
 	GError *err = NULL;
@@ -544,12 +617,80 @@ void session_logout_answered(struct session *s, struct conn *c, uint8_t response
 	if (response > 1)
 		error_set_errno(&err, ISDSC_TARGET_ERROR, EPROTO,
 				"the target answered the logout with response %u", response);
-	if (!s->is_logging_out && !s->why)
-		error_set_errno(&s->why, ISDSC_CONNECTION_FAILED, ESHUTDOWN,
-				"the target asked for a logout");
+	if (!s->is_logging_out) {
+		g_clear_error(&err);
+		session_stay_away(s, c->logout.time2wait);
+		session_left(s);
+		return;
+	}
 	session_logout_finish(s, err);
-	(void)c;
 	session_close(s);
+}
+
+/* --- one connection of several --- */
+
+static void session_removed_call(struct loop_call *call)
+{
+	struct conn *c = container_of(call, struct conn, removed_call);
+	session_logout_fn *removed = c->removed;
+
+	c->removed = NULL;
+	if (removed)
+		removed(c->session, c->error, c->removed_arg);
+	object_unref(&c->obj);
+}
+
+static void session_lost_conn_call(struct loop_call *call)
+{
+	struct conn *c = container_of(call, struct conn, lost_call);
+	struct session *s = c->session;
+
+	if (s->ops && s->ops->conn_lost && s->state != SESSION_CLOSED)
+		s->ops->conn_lost(s, c, c->error, s->arg);
+	object_unref(&c->obj);
+	object_unref(&s->obj);
+}
+
+void session_init_conn(struct conn *c)
+{
+	loop_call_init(&c->removed_call, session_removed_call);
+	loop_call_init(&c->lost_call, session_lost_conn_call);
+}
+
+void session_removal_ends(struct conn *c)
+{
+	if (!c->removed || loop_call_is_queued(&c->removed_call))
+		return;
+	object_ref(&c->obj);
+	loop_call_queue(c->session->loop, &c->removed_call);
+}
+
+int session_remove_connection(struct session *s, struct conn *c, session_logout_fn *done,
+			      void *arg)
+{
+	if (s->state != SESSION_LOGGED_IN || s->is_logging_out || !conn_is_up(c))
+		return -ENOTCONN;
+	if (c->state != CONN_LOGGED_IN || c->removed)
+		return -EALREADY;
+	if (session_count_conns(s, conn_is_usable) < 2)
+		return -EBUSY;
+	c->removed = done;
+	c->removed_arg = arg;
+	conn_drain(c, ISCSI_LOGOUT_CONNECTION, s->config.timeouts.logout_ms);
+	return 0;
+}
+
+void session_event(struct session *s, const struct conn *c, unsigned id, const char *fmt, ...)
+{
+	g_autofree char *text = NULL;
+	va_list ap;
+
+	if (!s->ops || !s->ops->event)
+		return;
+	va_start(ap, fmt);
+	text = g_strdup_vprintf(fmt, ap);
+	va_end(ap);
+	s->ops->event(s, c, id, text, s->arg);
 }
 
 void session_close(struct session *s)
@@ -558,9 +699,11 @@ void session_close(struct session *s)
 		return;
 	object_ref(&s->obj);
 	session_set_state(s, SESSION_CLOSED); /* first: so that what follows is no failure */
+	session_ladder_drop(s);
 	while (s->conns)
 		conn_close(s->conns->data);
 	session_lose_queue(s);
+	session_forget(s);
 	session_text_fail(s, NULL);
 	if (s->logout_done)
 		session_queue(s, &s->logout_call);
@@ -608,6 +751,10 @@ struct session *session_new(struct loop *l, const struct session_config *config,
 	session_slots_init(s);
 	list_init(&s->queue);
 	list_init(&s->lost);
+	list_init(&s->lost_conns);
+	list_init(&s->retries);
+	list_init(&s->reassigns);
+	list_init(&s->ladders);
 	loop_call_init(&s->flush, session_flush);
 	loop_call_init(&s->lost_call, session_lost_call);
 	loop_call_init(&s->state_call, session_state_call);

@@ -12,6 +12,10 @@
  * given when the PDU is built, so a task on the queue was surely not sent. The ITT is
  * generation << 16 | index into @slots: an answer to a tag of an earlier life is recognised.
  *
+ * session.c has the states, the window and the queue; session_recover.c what becomes of the tasks
+ * of a lost connection; session_ladder.c what is done about commands that are not answered;
+ * session_tmf.c, session_text.c and session_negotiate.c the requests of those names.
+ *
  * How a session talks to its owner: struct session_ops, called from the loop, never from inside a
  * session_ call. */
 #ifndef ISCSIFS_SESSION_H
@@ -94,7 +98,6 @@ struct session_stats {
 	uint64_t aborts, lun_resets, target_resets, restarts; /* rungs of the ladder */
 };
 
-typedef void session_logout_fn(struct session *s, const GError *err, void *arg);
 typedef void session_text_fn(struct session *s, const GByteArray *answer, const GError *err,
 			     void *arg);
 
@@ -110,6 +113,21 @@ struct session_text {
 	void *arg;
 	struct loop_call call; /* runs done() */
 	GError *error;
+};
+
+/* A connection that is gone while the target may still have tasks of it (session_recover.c, with
+ * the table of states). */
+enum lost_state { LOST_WAIT, LOST_READY, LOST_LOGOUT, LOST_CLEAN, LOST_REINSTATING };
+struct lost_conn {
+	struct list link; /* session->lost_conns */
+	struct session *session;
+	enum lost_state state;
+	uint16_t wire_cid;
+	uint32_t exp_stat_sn;
+	int64_t retain_until_us; /* the target may have forgotten the tasks after that */
+	struct list tasks;	 /* STRANDED */
+	struct task logout;	 /* by another connection */
+	struct loop_timer timer; /* of the state */
 };
 
 struct session {
@@ -138,6 +156,15 @@ struct session {
 	unsigned free_slots;
 	struct loop_call flush;	   /* builds and sends: before the loop sleeps */
 	struct list lost;	   /* tasks handed back, done() not run yet */
+	struct list lost_conns;	   /* struct lost_conn */
+	struct list retries;	   /* STRANDED: to be sent again as they were */
+	struct list reassigns;	   /* STRANDED: to be reassigned */
+	unsigned reassigning;	   /* TASK REASSIGNs under way */
+	bool is_reassign_refused;  /* the target cannot, whatever it agreed to */
+	bool must_restart;	   /* its state at the target is not to be relied on: TSIH 0 next */
+	int64_t wait_until_us;	   /* Time2Wait */
+	uint16_t next_wire_cid;
+	struct list ladders;	   /* struct ladder (session_ladder.c) */
 	struct loop_call lost_call;
 	struct loop_timer tick;	   /* looks for tasks beyond their deadline */
 	struct loop_call state_call; /* tells the owner */
@@ -222,7 +249,60 @@ typedef void session_tmf_fn(struct session *s, int result, void *arg);
 int session_tmf(struct session *s, enum iscsi_tmf function, const uint8_t lun[8],
 		session_tmf_fn *done, void *arg);
 
+/* --- the ladder (session_ladder.c): abort task, LUN reset, target reset, session restart --- */
+/* Start it for @t, which is SENT, now. Harmless when one is under way for its unit. */
+void session_abort_task(struct session *s, struct task *t);
+/* How long a task may be without a sign of life before it is looked after (level 1). */
+int64_t session_quiet_ms(const struct session *s);
+/* How long one rung has, and the answer to one task management function. */
+int64_t session_rung_ms(const struct session *s);
+/* Loop time at which @t fails. */
+int64_t session_deadline_us(const struct session *s, const struct task *t);
+/* When this attempt of @t, sent now, has had its time. */
+int64_t session_attempt_us(const struct session *s, const struct task *t);
+void session_ladder_drop(struct session *s);
+/* Everything is closed and begins anew, with another TSIH. Takes @err. */
+void session_restart(struct session *s, GError *err);
+
+/* One task management function. @task: the one it is about (NULL: a unit, the target); @conn:
+ * where it must go (NULL: any usable one). @done as in session_tmf(), and -ETIMEDOUT after @ms
+ * (the connection is left alone). */
+int session_tmf_send(struct session *s, enum iscsi_tmf function, const uint8_t lun[8],
+		     struct task *task, struct conn *conn, int64_t ms, session_tmf_fn *done,
+		     void *arg);
+/* Hand back, as ABORTED, the tasks sent before now: of @lun, or of all units (NULL). */
+void session_abort_unit(struct session *s, const uint8_t *lun);
+
+/* --- connection recovery (session_recover.c) --- */
+/* @c is closing: what becomes of its tasks? */
+void session_take_tasks(struct session *s, struct conn *c);
+/* @c is in full feature phase: what was lost can go on by it. */
+void session_recover_by(struct session *s, struct conn *c);
+/* CID for a new connection; *ret_exp_stat_sn: of the one that it reinstates, or 0. */
+uint16_t session_take_cid(struct session *s, uint32_t *ret_exp_stat_sn);
+/* A login with that CID failed: @is_refused by the target. */
+void session_return_cid(struct session *s, uint16_t cid, bool is_refused);
+/* Tasks that wait to be retried or reassigned: as many as fit. Before new commands. */
+void session_send_stranded(struct session *s);
+/* Deadlines and Time2Retain of what is stranded. */
+void session_recover_tick(struct session *s);
+/* All stranded tasks are handed back as maybe executed; the session is not resumed. */
+void session_forget(struct session *s);
+
+/* Events that the users' guide has no number for; the same in core/event.h. */
+enum session_event_id {
+	SESSION_EVENT_TASKS_REASSIGNED = 1017,
+	SESSION_EVENT_TASK_ABORTED = 1018,
+	SESSION_EVENT_RENEGOTIATED = 1019,
+};
+/* Tell the owner: struct session_ops.event. */
+void session_event(struct session *s, const struct conn *c, unsigned id, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* --- for conn*.c --- */
+/* The connection for the next command, by the policy; NULL: none has room. */
+struct conn *session_pick(struct session *s);
+bool session_is_acknowledged(const struct session *s, const struct task *t);
 /* A tag for @t; false when the table is full (@is_control may use the reserve). */
 bool session_slot_get(struct session *s, struct task *t, bool is_control);
 /* The task of a tag, or NULL when no such tag is in use. */
@@ -235,6 +315,11 @@ void session_task_finish(struct session *s, struct task *t, enum task_result res
 /* Its connection is gone: done() runs later. */
 void session_task_lost(struct session *s, struct task *t, enum task_result result);
 void session_conn_logged_in(struct session *s, struct conn *c);
+void session_init_conn(struct conn *c);
+/* @c is closed: whoever asked for its removal is told. */
+void session_removal_ends(struct conn *c);
+/* Nobody may log in or recover for so long (Time2Wait). */
+void session_stay_away(struct session *s, int64_t seconds);
 void session_conn_closed(struct session *s, struct conn *c);
 void session_logout_answered(struct session *s, struct conn *c, uint8_t response);
 void session_text_answered(struct session *s, const struct pdu_text_response *p,

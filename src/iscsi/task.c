@@ -28,7 +28,11 @@ void task_reset(struct task *t)
 	t->residual = t->transferred = 0;
 	t->data_in_sn = t->r2t_sn = 0;
 	t->received = t->requested = 0;
-	t->sent_us = 0;
+	t->sent_us = t->quiet_us = 0;
+	t->is_reassigning = t->is_r2t_sn_open = false;
+	t->attempt_us = 0;
+	t->reassigns = 0;
+	t->time2wait = t->time2retain = 0;
 }
 
 const char *task_result_name(enum task_result r)

@@ -6,7 +6,9 @@
  *   state      true in it                                                next
  *   IDLE       the user's; not known to any session                      QUEUED
  *   QUEUED     on the session's queue: no ITT, no CmdSN, nothing sent    SENT, DONE
- *   SENT       has ITT (and CmdSN), allegiant to @conn, in its list      RESPONDED, DONE
+ *   SENT       has ITT (and CmdSN), allegiant to @conn, in its list      RESPONDED, STRANDED, DONE
+ *   STRANDED   has ITT and CmdSN; its connection is gone, the target     SENT, DONE
+ *              may still have the task: on a struct lost_conn's list
  *   RESPONDED  the answer is here, but a send still reads @data, or a    DONE
  *              read lacks nothing but that
  *   DONE       done() is about to run, or has run: the user's again      QUEUED
@@ -33,7 +35,14 @@ struct session;
 struct task;
 
 enum task_kind { TASK_SCSI, TASK_NOP_OUT, TASK_TEXT, TASK_LOGOUT, TASK_TMF };
-enum task_state { TASK_IDLE, TASK_QUEUED, TASK_SENT, TASK_RESPONDED, TASK_DONE };
+enum task_state {
+	TASK_IDLE,
+	TASK_QUEUED,
+	TASK_SENT,
+	TASK_STRANDED,
+	TASK_RESPONDED,
+	TASK_DONE,
+};
 enum task_result {
 	TASK_RESULT_RESPONDED,
 	TASK_RESULT_NEVER_SENT,
@@ -97,7 +106,13 @@ struct task {
 	uint16_t tx_refs;    /* entries of the transmit batch that still read @data */
 	uint16_t bursts_used; /* bit per entry of @bursts */
 	struct burst bursts[TASK_R2T_MAX + 1]; /* the last one is the unsolicited burst */
-	int64_t sent_us;
+	int64_t sent_us;   /* this time */
+	int64_t quiet_us;  /* when something was last heard of it, or it was sent */
+	int64_t attempt_us; /* when this attempt has had its time: the ladder begins */
+	unsigned reassigns;  /* TASK REASSIGNs sent for it */
+	bool is_reassigning; /* TASK REASSIGN is under way: the target has not said yes */
+	bool is_r2t_sn_open; /* reassigned write: the next R2T says where R2TSN goes on */
+	uint16_t time2wait, time2retain; /* logout: of its response, seconds */
 };
 
 /* Make @t idle, everything zero but @done and @kind. */

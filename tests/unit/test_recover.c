@@ -1,0 +1,741 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Connections that are lost, and commands that are not answered: a session with up to three
+ * connections to a target played here, its PDUs typed from RFC 7143 sections 7.2 and 11. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/loop.h"
+#include "base/wire.h"
+#include "iscsi/session.h"
+#include "unit.h"
+
+#define PEERS 4
+
+static struct loop *loop;
+static int listener;
+static struct conn_address address;
+static struct session *session;
+static struct peer {
+	int fd;
+	uint32_t stat_sn;
+} peers[PEERS];
+static int outcome; /* of the last login: 1 in, -1 not */
+static unsigned lost_calls, removed_calls;
+static uint8_t bhs[48], data[70000];
+static uint32_t data_bytes;
+static uint32_t exp_cmd_sn; /* what the target says */
+
+struct probe {
+	struct task task;
+	uint8_t data[8192];
+	unsigned calls;
+};
+
+static void on_lost(struct session *s, struct conn *c, const GError *err, void *arg)
+{
+	(void)s;
+	(void)arg;
+	CU_ASSERT_EQUAL(c->state, CONN_CLEANUP);
+	CU_ASSERT_PTR_NOT_NULL(err);
+	lost_calls++;
+}
+
+static const struct session_ops ops = { .conn_lost = on_lost };
+
+static void on_login(struct conn *c, const struct conn_login_result *r, void *arg)
+{
+	(void)c;
+	(void)arg;
+	outcome = r->is_ok ? 1 : -1;
+}
+
+static void on_removed(struct session *s, const GError *err, void *arg)
+{
+	(void)s;
+	(void)arg;
+	CU_ASSERT_PTR_NULL(err);
+	removed_calls++;
+}
+
+static void spin(void)
+{
+	loop_run_once(loop, 2);
+}
+
+static void peer_read(struct peer *p, void *to_, size_t bytes)
+{
+	uint8_t *to = to_;
+
+	for (int i = 0; bytes && i < 5000; i++) {
+		ssize_t n = recv(p->fd, to, bytes, MSG_DONTWAIT);
+
+		if (n > 0) {
+			to += n;
+			bytes -= (size_t)n;
+		} else {
+			spin();
+		}
+	}
+	CU_ASSERT_EQUAL_FATAL(bytes, 0);
+}
+
+static void expect(struct peer *p, uint8_t opcode)
+{
+	peer_read(p, bhs, 48);
+	CU_ASSERT_EQUAL_FATAL(bhs[0] & 0x3f, opcode);
+	data_bytes = get_be24(bhs + 5);
+	CU_ASSERT_TRUE_FATAL(data_bytes < sizeof(data) - 4);
+	peer_read(p, data, (data_bytes + 3) & ~3u);
+}
+
+static bool is_silent(const struct peer *p)
+{
+	uint8_t c;
+
+	for (int i = 0; i < 10; i++)
+		spin();
+	return recv(p->fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+/* The initiator has closed it. */
+static bool is_closed(const struct peer *p)
+{
+	uint8_t c;
+
+	for (int i = 0; i < 2000; i++) {
+		ssize_t n = recv(p->fd, &c, 1, MSG_DONTWAIT);
+
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			return true;
+		spin();
+	}
+	return false;
+}
+
+static void say(struct peer *p, const uint8_t *header, const void *segment, uint32_t bytes)
+{
+	static const uint8_t zero[4];
+
+	CU_ASSERT_EQUAL_FATAL(send(p->fd, header, 48, MSG_NOSIGNAL), 48);
+	if (!bytes)
+		return;
+	CU_ASSERT_EQUAL_FATAL(send(p->fd, segment, bytes, MSG_NOSIGNAL), (ssize_t)bytes);
+	if (bytes & 3)
+		send(p->fd, zero, 4 - (bytes & 3), MSG_NOSIGNAL);
+}
+
+static void put_numbers(struct peer *p, uint8_t *r)
+{
+	put_be32(r + 24, p->stat_sn++);
+	put_be32(r + 28, exp_cmd_sn);
+	put_be32(r + 32, exp_cmd_sn + 31);
+}
+
+/* A response of @opcode to the PDU in bhs, with @response in byte 2. */
+static void answer(struct peer *p, uint8_t opcode, uint32_t itt, uint8_t response)
+{
+	uint8_t r[48] = { opcode, 0x80, response };
+
+	put_be32(r + 16, itt);
+	put_numbers(p, r);
+	say(p, r, NULL, 0);
+}
+
+static void answer_login(struct peer *p, uint8_t flags, const char *keys, uint32_t bytes,
+			 uint16_t status)
+{
+	uint8_t r[48] = { 0x23, flags };
+
+	put_be24(r + 5, bytes);
+	memcpy(r + 8, bhs + 8, 6);
+	put_be16(r + 14, flags & 0x80 && (flags & 3) == 3 ? 7 : get_be16(bhs + 14));
+	memcpy(r + 16, bhs + 16, 4);
+	put_numbers(p, r);
+	put_be16(r + 36, status);
+	say(p, r, keys, bytes);
+}
+
+/* Connect and log in as connection @i: the first request is in bhs when this returns. */
+static void begin_login(unsigned i)
+{
+	outcome = 0;
+	CU_ASSERT_EQUAL_FATAL(session_add_connection(session, &address, on_login, NULL, NULL), 0);
+	peers[i] = (struct peer){ .fd = -1, .stat_sn = 1000 * (i + 1) };
+	for (int k = 0; peers[i].fd < 0 && k < 2000; k++) {
+		spin();
+		peers[i].fd = accept(listener, NULL, NULL);
+	}
+	CU_ASSERT_TRUE_FATAL(peers[i].fd >= 0);
+	expect(&peers[i], 0x03);
+}
+
+static void until_login(int wanted)
+{
+	for (int i = 0; !outcome && i < 2000; i++)
+		spin();
+	CU_ASSERT_EQUAL_FATAL(outcome, wanted);
+}
+
+static void end_login(unsigned i, unsigned erl, bool is_leading)
+{
+	static const char security[] = "AuthMethod=None\0TargetPortalGroupTag=1";
+	char keys[512];
+	size_t bytes = 0;
+
+#define KEY(...) bytes += (size_t)g_snprintf(keys + bytes, sizeof(keys) - bytes, __VA_ARGS__) + 1
+	KEY("HeaderDigest=None");
+	KEY("DataDigest=None");
+	KEY("MaxRecvDataSegmentLength=8192");
+	if (is_leading) {
+		KEY("MaxConnections=4");
+		KEY("InitialR2T=Yes");
+		KEY("ImmediateData=No");
+		KEY("MaxBurstLength=16384");
+		KEY("FirstBurstLength=8192");
+		KEY("DefaultTime2Wait=0");
+		KEY("DefaultTime2Retain=20");
+		KEY("MaxOutstandingR2T=1");
+		KEY("DataPDUInOrder=Yes");
+		KEY("DataSequenceInOrder=Yes");
+		KEY("ErrorRecoveryLevel=%u", erl);
+	}
+#undef KEY
+	answer_login(&peers[i], 0x81, security, sizeof(security), 0);
+	expect(&peers[i], 0x03);
+	answer_login(&peers[i], 0x87, keys, (uint32_t)bytes, 0);
+	until_login(1);
+}
+
+static void setup(unsigned erl, unsigned conns)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t bytes = sizeof(sin);
+	struct session_config cfg = {
+		.type = KEYS_NORMAL,
+		.target_name = (char *)"iqn.2026-11.test:t",
+		.initiator_name = (char *)"iqn.2026-11.test:i",
+		.isid = { 0x80, 1, 2, 3, 0, 1 },
+	};
+
+	keys_wishes_default(&cfg.wishes);
+	cfg.wishes.error_recovery_level = erl;
+	cfg.wishes.max_connections = 4;
+	cfg.wishes.time2wait = 0;
+	session_timeouts_default(&cfg.timeouts);
+	loop = loop_new();
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	CU_ASSERT_EQUAL_FATAL(bind(listener, (struct sockaddr *)&sin, bytes), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(listener, 5), 0);
+	getsockname(listener, (struct sockaddr *)&sin, &bytes);
+	memset(&address, 0, sizeof(address));
+	memcpy(&address.addr, &sin, sizeof(sin));
+	address.addr_bytes = sizeof(sin);
+	lost_calls = removed_calls = 0;
+	exp_cmd_sn = 1;
+	for (unsigned i = 0; i < PEERS; i++)
+		peers[i].fd = -1;
+	session = session_new(loop, &cfg, 1, &ops, NULL);
+	session_set_policy(session, POLICY_ROUND_ROBIN);
+	for (unsigned i = 0; i < conns; i++) {
+		begin_login(i);
+		CU_ASSERT_EQUAL(get_be16(bhs + 14), i ? 7 : 0); /* TSIH */
+		end_login(i, erl, !i);
+	}
+}
+
+static void teardown(void)
+{
+	session_close(session);
+	object_gone(&session->obj);
+	for (int i = 0; i < 5; i++)
+		spin();
+	loop_free(loop);
+	for (unsigned i = 0; i < PEERS; i++)
+		if (peers[i].fd >= 0)
+			close(peers[i].fd);
+	close(listener);
+}
+
+static void probe_done(struct task *t)
+{
+	container_of(t, struct probe, task)->calls++;
+}
+
+static struct probe *submit(enum task_direction direction)
+{
+	struct probe *p = calloc(1, sizeof(*p));
+
+	task_init(&p->task, TASK_SCSI, probe_done);
+	p->task.cdb[0] = direction == TASK_WRITE ? 0x2a : direction == TASK_READ ? 0x28 : 0x00;
+	p->task.cdb_bytes = 10;
+	p->task.direction = direction;
+	p->task.data = p->data;
+	p->task.data_bytes = direction == TASK_NO_DATA ? 0 : sizeof(p->data);
+	CU_ASSERT_EQUAL(session_submit(session, &p->task), 0);
+	return p;
+}
+
+static void until(const struct probe *p)
+{
+	for (int i = 0; !p->calls && i < 5000; i++)
+		spin();
+	CU_ASSERT_EQUAL_FATAL(p->calls, 1);
+}
+
+static void cut(struct peer *p)
+{
+	close(p->fd);
+	p->fd = -1;
+}
+
+/* Two commands on each of two connections; the target has seen those below @seen. */
+static void four_commands(struct probe *p[4], uint8_t cmd[4][48], uint32_t seen)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		p[i] = submit(TASK_READ);
+		expect(&peers[i & 1], 0x01);
+		CU_ASSERT_EQUAL(get_be32(bhs + 24), i + 1);
+		memcpy(cmd[i], bhs, 48);
+	}
+	exp_cmd_sn = seen;
+}
+
+static void free_all(struct probe *p[], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		CU_ASSERT_EQUAL(p[i]->calls, 1);
+		free(p[i]);
+	}
+}
+
+static void good(struct peer *p, uint32_t itt)
+{
+	uint8_t r[48] = { 0x25, 0x81 }; /* Data-In with F and S: all of it in one */
+
+	put_be24(r + 5, 8192);
+	put_be32(r + 16, itt);
+	put_be32(r + 20, 0xffffffff);
+	put_numbers(p, r);
+	memset(data, 0x5a, 8192);
+	say(p, r, data, 8192);
+}
+
+/* --- tests --- */
+
+/* 7.1.4.3, 7.2.1 */
+static void test_recover_unseen_commands_are_sent_again_as_they_were(void)
+{
+	uint8_t cmd[4][48];
+	struct probe *p[4];
+
+	setup(0, 2);
+	four_commands(p, cmd, 4); /* CmdSN 4 did not arrive; 2, on the same connection, did */
+	cut(&peers[1]);
+	expect(&peers[0], 0x06);
+	CU_ASSERT_EQUAL(bhs[0], 0x46);		    /* immediate */
+	CU_ASSERT_EQUAL(bhs[1], 0x81);		    /* close the connection */
+	CU_ASSERT_EQUAL(get_be16(bhs + 20), 2);	    /* its CID */
+	CU_ASSERT_EQUAL(get_be32(bhs + 24), 5);	    /* CmdSN is not used up */
+	CU_ASSERT_EQUAL(p[1]->calls + p[3]->calls, 0);
+	CU_ASSERT_EQUAL(lost_calls, 1);
+	answer(&peers[0], 0x26, get_be32(bhs + 16), 0);
+	expect(&peers[0], 0x01);
+	CU_ASSERT_EQUAL(memcmp(bhs, cmd[3], 28), 0); /* flags, LUN, ITT, length, CmdSN */
+	CU_ASSERT_EQUAL(memcmp(bhs + 32, cmd[3] + 32, 16), 0);
+	until(p[1]);
+	CU_ASSERT_EQUAL(p[1]->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	exp_cmd_sn = 5;
+	good(&peers[0], get_be32(cmd[3] + 16));
+	until(p[3]);
+	CU_ASSERT_EQUAL(p[3]->task.result, TASK_RESULT_RESPONDED);
+	good(&peers[0], get_be32(cmd[0] + 16));
+	good(&peers[0], get_be32(cmd[2] + 16));
+	until(p[2]);
+	CU_ASSERT_EQUAL(p[0]->task.result, TASK_RESULT_RESPONDED);
+	CU_ASSERT_EQUAL(session->stats.retries, 1);
+	CU_ASSERT_EQUAL(session->state, SESSION_LOGGED_IN);
+	free_all(p, 4);
+	teardown();
+}
+
+/* 7.2.2, 11.5: function 8, the same ITT, ExpDataSN of what came */
+static void test_recover_reassigns_at_level_2(void)
+{
+	uint8_t cmd[4][48], r[48] = { 0x25, 0x00 };
+	struct probe *p[4];
+
+	setup(2, 2);
+	four_commands(p, cmd, 5);
+	put_be24(r + 5, 4096); /* half of the data of the second, DataSN 0 */
+	memcpy(r + 16, cmd[1] + 16, 4);
+	put_be32(r + 20, 0xffffffff);
+	put_be32(r + 28, 5);
+	put_be32(r + 32, 36);
+	memset(data, 0x33, 4096);
+	say(&peers[1], r, data, 4096);
+	for (int i = 0; p[1]->task.received < 4096 && i < 2000; i++)
+		spin();
+	cut(&peers[1]);
+	expect(&peers[0], 0x06);
+	CU_ASSERT_EQUAL(bhs[1], 0x82); /* remove the connection for recovery */
+	CU_ASSERT_EQUAL(get_be16(bhs + 20), 2);
+	answer(&peers[0], 0x26, get_be32(bhs + 16), 0);
+	for (unsigned i = 1; i < 4; i += 2) {
+		expect(&peers[0], 0x02);
+		CU_ASSERT_EQUAL(bhs[0], 0x42);
+		CU_ASSERT_EQUAL(bhs[1], 0x88);
+		CU_ASSERT_EQUAL(memcmp(bhs + 20, cmd[i] + 16, 4), 0); /* Referenced Task Tag */
+		CU_ASSERT_EQUAL(get_be32(bhs + 32), 0);		      /* RefCmdSN: reserved */
+		CU_ASSERT_EQUAL(get_be32(bhs + 36), i == 1 ? 1 : 0);  /* ExpDataSN */
+		answer(&peers[0], 0x22, get_be32(bhs + 16), 0);
+	}
+	r[1] = 0x81; /* the rest of it, with status */
+	put_be32(r + 36, 1);
+	put_be32(r + 40, 4096);
+	put_numbers(&peers[0], r);
+	memset(data, 0x44, 4096);
+	say(&peers[0], r, data, 4096);
+	until(p[1]);
+	CU_ASSERT_EQUAL(p[1]->task.result, TASK_RESULT_RESPONDED);
+	CU_ASSERT_EQUAL(p[1]->task.transferred, 8192);
+	CU_ASSERT_EQUAL(p[1]->data[4095], 0x33);
+	CU_ASSERT_EQUAL(p[1]->data[4096], 0x44);
+	good(&peers[0], get_be32(cmd[0] + 16));
+	good(&peers[0], get_be32(cmd[2] + 16));
+	good(&peers[0], get_be32(cmd[3] + 16));
+	until(p[3]);
+	CU_ASSERT_EQUAL(session->stats.reassigned, 2);
+	free_all(p, 4);
+	teardown();
+}
+
+static void test_recover_ends_tasks_whose_reassignment_is_refused(void)
+{
+	uint8_t cmd[4][48];
+	struct probe *p[4];
+
+	setup(2, 2);
+	four_commands(p, cmd, 5);
+	cut(&peers[1]);
+	expect(&peers[0], 0x06);
+	answer(&peers[0], 0x26, get_be32(bhs + 16), 0);
+	expect(&peers[0], 0x02);
+	answer(&peers[0], 0x22, get_be32(bhs + 16), 1); /* no such task */
+	expect(&peers[0], 0x02);
+	answer(&peers[0], 0x22, get_be32(bhs + 16), 4); /* not supported */
+	until(p[1]);
+	until(p[3]);
+	CU_ASSERT_EQUAL(p[1]->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	CU_ASSERT_EQUAL(p[3]->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	CU_ASSERT_TRUE(session->is_reassign_refused);
+	good(&peers[0], get_be32(cmd[0] + 16));
+	good(&peers[0], get_be32(cmd[2] + 16));
+	until(p[2]);
+	free_all(p, 4);
+	teardown();
+}
+
+/* 11.15.1: response 2, recovery is not supported */
+static void test_recover_closes_where_recovery_is_not_supported(void)
+{
+	uint8_t cmd[4][48];
+	struct probe *p[4];
+
+	setup(2, 2);
+	four_commands(p, cmd, 5);
+	cut(&peers[1]);
+	expect(&peers[0], 0x06);
+	answer(&peers[0], 0x26, get_be32(bhs + 16), 2);
+	expect(&peers[0], 0x06);
+	CU_ASSERT_EQUAL(bhs[1], 0x81);
+	answer(&peers[0], 0x26, get_be32(bhs + 16), 0);
+	until(p[3]);
+	CU_ASSERT_EQUAL(p[3]->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	cut(&peers[0]);
+	until(p[2]);
+	CU_ASSERT_FALSE(session_may_resume(session));
+	free_all(p, 4);
+	teardown();
+}
+
+/* 6.3.4: the same ISID, TSIH and CID; then the tasks move */
+static void test_recover_resumes_a_session_of_one_connection(void)
+{
+	struct probe *p[2];
+	uint32_t itt[2];
+
+	setup(2, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		p[i] = submit(TASK_READ);
+		expect(&peers[0], 0x01);
+		itt[i] = get_be32(bhs + 16);
+	}
+	exp_cmd_sn = 2; /* the second did not arrive */
+	cut(&peers[0]);
+	for (int i = 0; session->state != SESSION_FAILED && i < 2000; i++)
+		spin();
+	CU_ASSERT_TRUE_FATAL(session_may_resume(session));
+	CU_ASSERT_EQUAL(p[0]->calls + p[1]->calls, 0);
+	begin_login(1);
+	CU_ASSERT_EQUAL(get_be16(bhs + 14), 7); /* TSIH */
+	CU_ASSERT_EQUAL(get_be16(bhs + 20), 1); /* CID */
+	end_login(1, 2, false);
+	CU_ASSERT_EQUAL(session->lives, 1);
+	CU_ASSERT_EQUAL(session->stats.resumes, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		peer_read(&peers[1], bhs, 48);
+		if ((bhs[0] & 0x3f) == 0x02) {
+			CU_ASSERT_EQUAL(bhs[1], 0x88);
+			CU_ASSERT_EQUAL(get_be32(bhs + 20), itt[0]);
+			answer(&peers[1], 0x22, get_be32(bhs + 16), 0);
+		} else {
+			CU_ASSERT_EQUAL(bhs[0], 0x01);
+			CU_ASSERT_EQUAL(get_be32(bhs + 16), itt[1]);
+			CU_ASSERT_EQUAL(get_be32(bhs + 24), 2);
+		}
+	}
+	exp_cmd_sn = 3;
+	good(&peers[1], itt[0]);
+	good(&peers[1], itt[1]);
+	until(p[1]);
+	CU_ASSERT_EQUAL(p[0]->task.result, TASK_RESULT_RESPONDED);
+	CU_ASSERT_EQUAL(p[1]->task.result, TASK_RESULT_RESPONDED);
+	free_all(p, 2);
+	teardown();
+}
+
+static void test_recover_begins_anew_when_the_target_has_forgotten(void)
+{
+	struct probe *p;
+
+	setup(2, 1);
+	p = submit(TASK_WRITE);
+	expect(&peers[0], 0x01);
+	cut(&peers[0]);
+	for (int i = 0; session->state != SESSION_FAILED && i < 2000; i++)
+		spin();
+	begin_login(1);
+	answer_login(&peers[1], 0x00, NULL, 0, 0x020a); /* session does not exist */
+	until_login(-1);
+	CU_ASSERT_FALSE(session_may_resume(session));
+	begin_login(2);
+	CU_ASSERT_EQUAL(get_be16(bhs + 14), 0);
+	until(p);
+	CU_ASSERT_EQUAL(p->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	end_login(2, 2, true);
+	CU_ASSERT_EQUAL(session->lives, 2);
+	free(p);
+	teardown();
+}
+
+static void test_recover_level_0_restarts_with_the_same_isid(void)
+{
+	uint8_t isid[6];
+	struct probe *p;
+
+	setup(0, 1);
+	memcpy(isid, session->config.isid, 6);
+	p = submit(TASK_READ);
+	expect(&peers[0], 0x01);
+	cut(&peers[0]);
+	until(p);
+	CU_ASSERT_EQUAL(p->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	CU_ASSERT_EQUAL(session->state, SESSION_FAILED);
+	begin_login(1);
+	CU_ASSERT_EQUAL(memcmp(bhs + 8, isid, 6), 0);
+	CU_ASSERT_EQUAL(get_be16(bhs + 14), 0);
+	end_login(1, 0, true);
+	CU_ASSERT_EQUAL(session->lives, 2);
+	free(p);
+	teardown();
+}
+
+static void test_recover_second_failure_while_recovering(void)
+{
+	uint8_t cmd[4][48];
+	struct probe *p[4];
+
+	setup(2, 3);
+	session_set_policy(session, POLICY_FAILOVER);
+	for (unsigned i = 0; i < 4; i++) {
+		p[i] = submit(TASK_READ);
+		expect(&peers[0], 0x01);
+		memcpy(cmd[i], bhs, 48);
+	}
+	exp_cmd_sn = 5;
+	cut(&peers[0]);
+	expect(&peers[1], 0x06);
+	cut(&peers[1]); /* instead of an answer */
+	expect(&peers[2], 0x06);
+	CU_ASSERT_EQUAL(bhs[1], 0x82);
+	CU_ASSERT_EQUAL(get_be16(bhs + 20), 1);
+	answer(&peers[2], 0x26, get_be32(bhs + 16), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		expect(&peers[2], 0x02);
+		CU_ASSERT_EQUAL(bhs[1], 0x88);
+		answer(&peers[2], 0x22, get_be32(bhs + 16), 0);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		good(&peers[2], get_be32(cmd[i] + 16));
+	until(p[3]);
+	CU_ASSERT_EQUAL(lost_calls, 2);
+	free_all(p, 4);
+	teardown();
+}
+
+static void test_recover_keeps_away_for_time2wait(void)
+{
+	setup(0, 1);
+	session->values.time2wait = 3;
+	CU_ASSERT_EQUAL(session_wait_ms(session), 0);
+	cut(&peers[0]);
+	for (int i = 0; session->state != SESSION_FAILED && i < 2000; i++)
+		spin();
+	CU_ASSERT_TRUE(session_wait_ms(session) > 1000 && session_wait_ms(session) <= 3000);
+	teardown();
+}
+
+/* --- removal, policies --- */
+
+static void test_recover_removes_a_connection_but_not_the_last(void)
+{
+	struct conn *second;
+
+	setup(0, 2);
+	second = g_list_nth_data(session->conns, 1);
+	CU_ASSERT_EQUAL(session_remove_connection(session, second, on_removed, NULL), 0);
+	CU_ASSERT_EQUAL(session_remove_connection(session, second, on_removed, NULL), -EALREADY);
+	expect(&peers[1], 0x06);
+	CU_ASSERT_EQUAL(bhs[1], 0x81);
+	CU_ASSERT_EQUAL(get_be16(bhs + 20), 2);
+	answer(&peers[1], 0x26, get_be32(bhs + 16), 0);
+	CU_ASSERT_TRUE(is_closed(&peers[1]));
+	for (int i = 0; !removed_calls && i < 2000; i++)
+		spin();
+	CU_ASSERT_EQUAL(removed_calls, 1);
+	CU_ASSERT_EQUAL(lost_calls, 0);
+	CU_ASSERT_EQUAL(session_remove_connection(session, session->conns->data, on_removed, NULL),
+			-EBUSY);
+	teardown();
+}
+
+static void test_recover_standby_takes_over_and_gives_back(void)
+{
+	struct probe *p[3];
+
+	setup(0, 2);
+	session_set_policy(session, POLICY_FAILOVER);
+	((struct conn *)session->conns->data)->lane.is_standby = true;
+	p[0] = submit(TASK_NO_DATA);
+	expect(&peers[1], 0x01);
+	exp_cmd_sn = 2;
+	answer(&peers[1], 0x21, get_be32(bhs + 16), 0);
+	until(p[0]);
+	cut(&peers[1]);
+	for (int i = 0; lost_calls < 1 && i < 2000; i++)
+		spin();
+	p[1] = submit(TASK_NO_DATA);
+	expect(&peers[0], 0x01);
+	exp_cmd_sn = 3;
+	answer(&peers[0], 0x21, get_be32(bhs + 16), 0);
+	until(p[1]);
+	begin_login(2);
+	CU_ASSERT_EQUAL(get_be16(bhs + 14), 7);
+	end_login(2, 0, false); /* active again */
+	p[2] = submit(TASK_NO_DATA);
+	expect(&peers[2], 0x01);
+	exp_cmd_sn = 4;
+	answer(&peers[2], 0x21, get_be32(bhs + 16), 0);
+	until(p[2]);
+	free_all(p, 3);
+	teardown();
+}
+
+/* --- the ladder --- */
+
+static void test_recover_climbs_from_abort_to_restart(void)
+{
+	struct probe *p;
+	uint32_t itt, cmd_sn;
+
+	setup(0, 1);
+	session->config.timeouts.command_ms = 3000;
+	p = submit(TASK_READ);
+	memset(p->task.lun, 0, 8);
+	p->task.lun[1] = 5;
+	expect(&peers[0], 0x01);
+	itt = get_be32(bhs + 16);
+	cmd_sn = get_be32(bhs + 24);
+	expect(&peers[0], 0x02);
+	CU_ASSERT_EQUAL(bhs[0], 0x42);
+	CU_ASSERT_EQUAL(bhs[1], 0x81); /* ABORT TASK */
+	CU_ASSERT_EQUAL(bhs[9], 5);    /* LUN */
+	CU_ASSERT_EQUAL(get_be32(bhs + 20), itt);
+	CU_ASSERT_EQUAL(get_be32(bhs + 24), cmd_sn + 1); /* CmdSN of the next command */
+	CU_ASSERT_EQUAL(get_be32(bhs + 32), cmd_sn);	 /* RefCmdSN */
+	expect(&peers[0], 0x02);
+	CU_ASSERT_EQUAL(bhs[1], 0x85); /* LOGICAL UNIT RESET */
+	CU_ASSERT_EQUAL(bhs[9], 5);
+	CU_ASSERT_EQUAL(get_be32(bhs + 20), 0xffffffff);
+	answer(&peers[0], 0x22, get_be32(bhs + 16), 5); /* not supported */
+	expect(&peers[0], 0x02);
+	CU_ASSERT_EQUAL(bhs[1], 0x86); /* TARGET WARM RESET */
+	CU_ASSERT_TRUE(is_closed(&peers[0]));
+	until(p);
+	CU_ASSERT_EQUAL(p->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	CU_ASSERT_EQUAL(session->stats.restarts, 1);
+	CU_ASSERT_EQUAL(session->state, SESSION_FAILED);
+	free(p);
+	teardown();
+}
+
+static void test_recover_aborts_one_after_the_other(void)
+{
+	struct probe *p[3];
+	uint32_t itt[3];
+
+	setup(0, 1);
+	session->config.timeouts.command_ms = 2000;
+	for (unsigned i = 0; i < 3; i++) {
+		p[i] = submit(TASK_READ);
+		expect(&peers[0], 0x01);
+		itt[i] = get_be32(bhs + 16);
+	}
+	expect(&peers[0], 0x02);
+	CU_ASSERT_EQUAL(get_be32(bhs + 20), itt[0]);
+	exp_cmd_sn = 4;
+	answer(&peers[0], 0x22, get_be32(bhs + 16), 0);
+	expect(&peers[0], 0x02);
+	CU_ASSERT_EQUAL(get_be32(bhs + 20), itt[1]);
+	good(&peers[0], itt[1]); /* late, before the answer (19.4.3) */
+	answer(&peers[0], 0x22, get_be32(bhs + 16), 1);
+	expect(&peers[0], 0x02);
+	CU_ASSERT_EQUAL(get_be32(bhs + 20), itt[2]);
+	answer(&peers[0], 0x22, get_be32(bhs + 16), 1);
+	until(p[2]);
+	CU_ASSERT_EQUAL(p[0]->task.result, TASK_RESULT_ABORTED);
+	CU_ASSERT_EQUAL(p[1]->task.result, TASK_RESULT_RESPONDED);
+	CU_ASSERT_EQUAL(p[2]->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	CU_ASSERT_EQUAL(session->state, SESSION_LOGGED_IN);
+	CU_ASSERT_TRUE(is_silent(&peers[0]));
+	free_all(p, 3);
+	teardown();
+}
+
+UNIT_MAIN("recover", UNIT(test_recover_unseen_commands_are_sent_again_as_they_were),
+	  UNIT(test_recover_reassigns_at_level_2),
+	  UNIT(test_recover_ends_tasks_whose_reassignment_is_refused),
+	  UNIT(test_recover_closes_where_recovery_is_not_supported),
+	  UNIT(test_recover_resumes_a_session_of_one_connection),
+	  UNIT(test_recover_begins_anew_when_the_target_has_forgotten),
+	  UNIT(test_recover_level_0_restarts_with_the_same_isid),
+	  UNIT(test_recover_second_failure_while_recovering),
+	  UNIT(test_recover_keeps_away_for_time2wait),
+	  UNIT(test_recover_removes_a_connection_but_not_the_last),
+	  UNIT(test_recover_standby_takes_over_and_gives_back),
+	  UNIT(test_recover_climbs_from_abort_to_restart),
+	  UNIT(test_recover_aborts_one_after_the_other))
