@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 #define MESSAGE_MAX 1024 /* bytes before escaping; longer ones are cut */
 
 static atomic_int max_level = LOG_LEVEL_INFO;
@@ -51,38 +53,6 @@ void log_set_level(enum log_level level)
 bool log_is_enabled(enum log_level level)
 {
 	return (int)level <= max_level;
-}
-
-/* Bytes of the printable character at @s, of which @left remain; 0 when it must be escaped. */
-static size_t printable_bytes(const char *s, size_t left)
-{
-	gunichar c;
-
-	if ((unsigned char)*s < 0x80)
-		return *s >= 0x20 && *s != 0x7f;
-	c = g_utf8_get_char_validated(s, (gssize)left);
-	if (c == (gunichar)-1 || c == (gunichar)-2 || !g_unichar_isprint(c))
-		return 0;
-	return (size_t)(g_utf8_next_char(s) - s);
-}
-
-/* @out has room for 4 bytes for each of @len and a NUL. */
-static void escape_line(const char *s, size_t len, char *out)
-{
-	const char *end = s + len;
-
-	while (s < end) {
-		size_t n = printable_bytes(s, (size_t)(end - s));
-
-		if (n) {
-			memcpy(out, s, n);
-			out += n;
-			s += n;
-		} else {
-			out += sprintf(out, "\\x%02x", (unsigned char)*s++);
-		}
-	}
-	*out = '\0';
 }
 
 static void write_stderr(enum log_level level, const char *text)
@@ -119,7 +89,7 @@ void log_write(enum log_level level, const char *fmt, ...)
 		n = sizeof(raw) - 1;
 		memcpy(raw + n - 3, "...", 3);
 	}
-	escape_line(raw, (size_t)n, text);
+	text_plain(raw, (size_t)n, text, sizeof(text));
 	if (is_syslog)
 		syslog(levels[level].priority, "%s", text);
 	else

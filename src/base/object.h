@@ -25,6 +25,7 @@ enum object_kind {
 	OBJECT_SESSION,
 	OBJECT_CONN,
 	OBJECT_LUN,
+	OBJECT_PATH,
 	OBJECT_KINDS
 };
 

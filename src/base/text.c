@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -460,6 +461,44 @@ char *text_escape(const void *data, size_t len, size_t max)
 	if (len > max)
 		g_string_append(out, "...");
 	return g_string_free(out, FALSE);
+}
+
+/* Bytes of the printable character at @s, of which @left remain; 0 when it must be escaped. */
+static size_t printable_bytes(const char *s, size_t left)
+{
+	gunichar c;
+
+	if ((unsigned char)*s < 0x80)
+		return is_printable((uint8_t)*s);
+	c = g_utf8_get_char_validated(s, (gssize)left);
+	if (c == (gunichar)-1 || c == (gunichar)-2 || !g_unichar_isprint(c))
+		return 0;
+	return (size_t)(g_utf8_next_char(s) - s);
+}
+
+void text_plain(const char *s, size_t len, char *out, size_t size)
+{
+	const char *end = s + len;
+	size_t at = 0, cut = 0; /* @cut: what still fits with "..." behind it */
+
+	while (s < end) {
+		size_t n = printable_bytes(s, (size_t)(end - s)), need = n ? n : 4;
+
+		if (at + need >= size) {
+			memcpy(out + cut, "...", 3);
+			at = cut + 3;
+			break;
+		}
+		if (n)
+			memcpy(out + at, s, n);
+		else
+			sprintf(out + at, "\\x%02x", (unsigned char)*s);
+		at += need;
+		s += n ? n : 1;
+		if (at + 3 < size)
+			cut = at;
+	}
+	out[at] = '\0';
 }
 
 char *text_from_scsi(const void *data, size_t len)

@@ -41,6 +41,10 @@ char *text_encode_hex(const void *data, size_t len);
 /* Printable rendering of bytes from outside: anything but printable ASCII, and backslash and
  * double quote, becomes \xNN. At most @max source bytes, then "...". g_free(). */
 char *text_escape(const void *data, size_t len, size_t max);
+/* The same for a line that people read, into @out of @size (at least 8) bytes, allocating nothing:
+ * printable UTF-8 stays as it is, what could steer a terminal or forge a line becomes \xNN. What
+ * does not fit is cut between characters, with "..." at the end. */
+void text_plain(const char *s, size_t len, char *out, size_t size);
 /* Bytes as they came, trailing blanks off, unprintable ones to '?': for INQUIRY strings.
  * g_free(). */
 char *text_from_scsi(const void *data, size_t len);

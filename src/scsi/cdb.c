@@ -15,6 +15,8 @@ enum {
 	INQUIRY_EVPD = 0x01,
 	MODE_SENSE_DBD = 0x08,
 	RW_FUA = 0x08,
+	SERVICE_ACTION_REGISTER_AND_IGNORE = 0x06,
+	SERVICE_ACTION_TARGET_PORT_GROUPS = 0x0a,
 	SERVICE_ACTION_READ_CAPACITY_16 = 0x10,
 	SERVICE_ACTION_MASK = 0x1f,
 };
@@ -123,6 +125,30 @@ unsigned cdb_synchronize_cache(uint8_t *cdb, uint64_t lba, uint32_t blocks)
 {
 	return block_range(cdb, SCSI_SYNCHRONIZE_CACHE_10, SCSI_SYNCHRONIZE_CACHE_16, lba,
 			   blocks);
+}
+
+unsigned cdb_report_target_port_groups(uint8_t *cdb, uint32_t allocation)
+{
+	cdb_begin(cdb, SCSI_MAINTENANCE_IN);
+	cdb[1] = SERVICE_ACTION_TARGET_PORT_GROUPS;
+	put_be32(cdb + 6, allocation);
+	return 12;
+}
+
+unsigned cdb_set_target_port_groups(uint8_t *cdb, uint32_t bytes)
+{
+	cdb_begin(cdb, SCSI_MAINTENANCE_OUT);
+	cdb[1] = SERVICE_ACTION_TARGET_PORT_GROUPS;
+	put_be32(cdb + 6, bytes);
+	return 12;
+}
+
+unsigned cdb_register_and_ignore(uint8_t *cdb)
+{
+	cdb_begin(cdb, SCSI_PERSISTENT_RESERVE_OUT);
+	cdb[1] = SERVICE_ACTION_REGISTER_AND_IGNORE;
+	put_be32(cdb + 5, CDB_REGISTER_BYTES);
+	return 10;
 }
 
 /* ---- names ---------------------------------------------------------------------------- */

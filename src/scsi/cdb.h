@@ -18,11 +18,14 @@ enum scsi_opcode {
 	SCSI_WRITE_10 = 0x2a,
 	SCSI_SYNCHRONIZE_CACHE_10 = 0x35,
 	SCSI_MODE_SENSE_10 = 0x5a,
+	SCSI_PERSISTENT_RESERVE_OUT = 0x5f,
 	SCSI_READ_16 = 0x88,
 	SCSI_WRITE_16 = 0x8a,
 	SCSI_SYNCHRONIZE_CACHE_16 = 0x91,
 	SCSI_SERVICE_ACTION_IN_16 = 0x9e,
 	SCSI_REPORT_LUNS = 0xa0,
+	SCSI_MAINTENANCE_IN = 0xa3,
+	SCSI_MAINTENANCE_OUT = 0xa4,
 	SCSI_READ_12 = 0xa8,
 	SCSI_WRITE_12 = 0xaa,
 };
@@ -45,6 +48,14 @@ unsigned cdb_read(uint8_t *cdb, uint64_t lba, uint32_t blocks);
 unsigned cdb_write(uint8_t *cdb, uint64_t lba, uint32_t blocks, bool is_fua);
 /* @blocks 0: to the end of the medium. */
 unsigned cdb_synchronize_cache(uint8_t *cdb, uint64_t lba, uint32_t blocks);
+/* REPORT TARGET PORT GROUPS, SPC-4 6.37 (plain format), and SET TARGET PORT GROUPS with @bytes of
+ * parameters, 6.46. */
+unsigned cdb_report_target_port_groups(uint8_t *cdb, uint32_t allocation);
+unsigned cdb_set_target_port_groups(uint8_t *cdb, uint32_t bytes);
+/* PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY (SPC-4 6.16): its parameters are 24
+ * bytes, the new key in bytes 8 to 15. */
+#define CDB_REGISTER_BYTES 24
+unsigned cdb_register_and_ignore(uint8_t *cdb);
 /* Name by opcode (and service action): "READ(16)", for any thread and for ever; unknown ones
  * are "command 0xnn". Reads two bytes of @cdb. */
 const char *cdb_name(const uint8_t *cdb);

@@ -68,6 +68,7 @@ int inquiry_decode(const uint8_t *data, size_t len, struct inquiry *ret)
 		.type = data[0] & 0x1f,
 		.is_removable = data[1] & 0x80,
 		.version = data[2],
+		.tpgs = len > 5 ? data[5] >> 4 & 3 : 0,
 	};
 	copy_field(ret->vendor, sizeof(ret->vendor), data, len, 8, 16);
 	copy_field(ret->product, sizeof(ret->product), data, len, 16, 32);
@@ -178,20 +179,14 @@ enum {
 	T10_VENDOR_BYTES = 8,
 };
 
-struct designator { /* SPC-4 7.8.6.1 */
-	uint8_t code_set, association, type;
-	const uint8_t *id;
-	size_t len;
-};
-
 /* Takes the next designator off @body. No: the end, or one that is cut short. */
-static bool next_designator(const uint8_t **body, size_t *len, struct designator *ret)
+static bool next_designator(const uint8_t **body, size_t *len, struct inquiry_designator *ret)
 {
 	const uint8_t *d = *body;
 
 	if (*len < DESIGNATOR_HEADER || d[3] > *len - DESIGNATOR_HEADER)
 		return false;
-	*ret = (struct designator){
+	*ret = (struct inquiry_designator){
 		.code_set = d[0] & 0x0f,
 		.association = d[1] >> 4 & 3,
 		.type = d[1] & 0x0f,
@@ -200,6 +195,21 @@ static bool next_designator(const uint8_t **body, size_t *len, struct designator
 	};
 	*body += DESIGNATOR_HEADER + ret->len;
 	*len -= DESIGNATOR_HEADER + ret->len;
+	return true;
+}
+
+bool inquiry_next_designator(const uint8_t *data, size_t len, size_t *at,
+			     struct inquiry_designator *ret)
+{
+	const uint8_t *body, *next;
+
+	if (page_body(data, len, PAGE_IDENTIFICATION, &body, &len) < 0 || *at >= len)
+		return false;
+	next = body + *at;
+	len -= *at;
+	if (!next_designator(&next, &len, ret))
+		return false;
+	*at = (size_t)(next - body);
 	return true;
 }
 
@@ -247,26 +257,26 @@ static void write_name(struct writer *w, const uint8_t *id, size_t len)
 	}
 }
 
-static void write_naa(struct writer *w, const struct designator *d)
+static void write_naa(struct writer *w, const struct inquiry_designator *d)
 {
 	write_string(w, "naa.");
 	write_hex(w, d->id, d->len);
 }
 
-static void write_eui64(struct writer *w, const struct designator *d)
+static void write_eui64(struct writer *w, const struct inquiry_designator *d)
 {
 	write_string(w, "eui.");
 	write_hex(w, d->id, d->len);
 }
 
-static void write_scsi_name(struct writer *w, const struct designator *d)
+static void write_scsi_name(struct writer *w, const struct inquiry_designator *d)
 {
 	write_name(w, d->id, d->len);
 }
 
 /* Vendor and what it chose. That may be binary, whatever the standard says: as '_' two units
  * would look like one, so then it is written in hex. */
-static void write_t10(struct writer *w, const struct designator *d)
+static void write_t10(struct writer *w, const struct inquiry_designator *d)
 {
 	write_string(w, "t10.");
 	if (d->code_set != CODE_SET_BINARY) {
@@ -277,37 +287,37 @@ static void write_t10(struct writer *w, const struct designator *d)
 	write_hex(w, d->id + T10_VENDOR_BYTES, d->len - T10_VENDOR_BYTES);
 }
 
-static unsigned naa_format(const struct designator *d)
+static unsigned naa_format(const struct inquiry_designator *d)
 {
 	return d->id[0] >> 4;
 }
 
-static bool is_naa_6(const struct designator *d)
+static bool is_naa_6(const struct inquiry_designator *d)
 {
 	return d->len == 16 && naa_format(d) == 6;
 }
 
-static bool is_naa_2_or_5(const struct designator *d)
+static bool is_naa_2_or_5(const struct inquiry_designator *d)
 {
 	return d->len == 8 && (naa_format(d) == 2 || naa_format(d) == 5);
 }
 
-static bool is_naa_3(const struct designator *d)
+static bool is_naa_3(const struct inquiry_designator *d)
 {
 	return d->len == 8 && naa_format(d) == 3;
 }
 
-static bool is_eui64(const struct designator *d)
+static bool is_eui64(const struct inquiry_designator *d)
 {
 	return d->len == 8 || d->len == 12 || d->len == 16;
 }
 
-static bool has_vendor(const struct designator *d)
+static bool has_vendor(const struct inquiry_designator *d)
 {
 	return d->len > T10_VENDOR_BYTES;
 }
 
-static bool is_any(const struct designator *d)
+static bool is_any(const struct inquiry_designator *d)
 {
 	return d->len > 0;
 }
@@ -315,8 +325,8 @@ static bool is_any(const struct designator *d)
 /* Best first. The length is checked before the bytes are looked at. */
 static const struct designator_kind {
 	uint8_t type;
-	bool (*is_fit)(const struct designator *d);
-	void (*write)(struct writer *w, const struct designator *d);
+	bool (*is_fit)(const struct inquiry_designator *d);
+	void (*write)(struct writer *w, const struct inquiry_designator *d);
 } kinds[] = {
 	{ DESIGNATOR_NAA, is_naa_6, write_naa },
 	{ DESIGNATOR_NAA, is_naa_2_or_5, write_naa },
@@ -326,14 +336,14 @@ static const struct designator_kind {
 	{ DESIGNATOR_NAA, is_naa_3, write_naa },
 };
 
-static bool is_of_kind(const struct designator *d, const struct designator_kind *kind)
+static bool is_of_kind(const struct inquiry_designator *d, const struct designator_kind *kind)
 {
 	return d->association == ASSOCIATION_LOGICAL_UNIT && d->type == kind->type &&
 	       kind->is_fit(d);
 }
 
 /* Zero bytes name nothing: some targets send such a designator until they are configured. */
-static bool is_blank(const struct designator *d)
+static bool is_blank(const struct inquiry_designator *d)
 {
 	for (size_t i = 0; i < d->len; i++)
 		if (!is_filler(d->id[i]))
@@ -346,7 +356,7 @@ static bool is_file_name(const char *s)
 	return *s && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
 }
 
-static bool write_designator(const struct designator *d, const struct designator_kind *kind,
+static bool write_designator(const struct inquiry_designator *d, const struct designator_kind *kind,
 			     char *buf, size_t size)
 {
 	char name[4 + 2 * 255 + 1]; /* a prefix, and the longest designator in hex */
@@ -364,7 +374,7 @@ static bool write_designator(const struct designator *d, const struct designator
 static bool find_designator(const uint8_t *body, size_t len, const struct designator_kind *kind,
 			    char *buf, size_t size)
 {
-	struct designator d;
+	struct inquiry_designator d;
 
 	while (next_designator(&body, &len, &d))
 		if (is_of_kind(&d, kind) && !is_blank(&d) &&

@@ -14,6 +14,7 @@ struct inquiry {
 	uint8_t qualifier, type; /* peripheral; 0/0 is a disk that is there */
 	bool is_removable;
 	uint8_t version; /* SPC version byte */
+	uint8_t tpgs;	 /* enum alua_tpgs (alua.h) */
 	/* Blanks around them off, unprintable bytes as '?'; empty when they did not come. */
 	char vendor[9], product[17], revision[5];
 };
@@ -31,6 +32,16 @@ int inquiry_serial(const uint8_t *data, size_t len, char *buf, size_t size);
  * a file name, and blanks, as '_'. Never "", "." or "..". A designator that does not fit @buf
  * is passed over, not cut. -ENOENT when none is left. */
 int inquiry_wwid(const uint8_t *data, size_t len, char *buf, size_t size);
+
+/* VPD 0x83, one designator after the other: SPC-4 7.8.6.1. *at is 0 first. False: no more, or one
+ * that is cut short. @id points into the page. */
+struct inquiry_designator {
+	uint8_t code_set, association, type;
+	const uint8_t *id;
+	size_t len;
+};
+bool inquiry_next_designator(const uint8_t *data, size_t len, size_t *at,
+			     struct inquiry_designator *ret);
 
 struct block_limits { /* VPD 0xB0; zero: not told */
 	uint32_t max_transfer_blocks, optimal_transfer_blocks;

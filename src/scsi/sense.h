@@ -69,6 +69,7 @@ enum sense_class {
 	SENSE_RESET,
 	SENSE_RESERVATION_CHANGED,
 	SENSE_INQUIRY_CHANGED,
+	SENSE_ALUA_CHANGED, /* also: a transition failed */
 	/* Standby, unavailable, offline: try another path */
 	SENSE_PATH,
 };

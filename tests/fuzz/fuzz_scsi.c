@@ -6,6 +6,7 @@
  *	clang -g -O1 -std=gnu17 -fsanitize=fuzzer,address,undefined -Isrc \
  *		tests/fuzz/fuzz_scsi.c src/scsi/[a-z]*.c -o fuzz_scsi && ./fuzz_scsi CORPUS
  */
+#include "scsi/alua.h"
 #include "scsi/cdb.h"
 #include "scsi/inquiry.h"
 #include "scsi/sense.h"
@@ -118,6 +119,26 @@ static void fuzz_mode(const uint8_t *data, size_t len)
 		MUST(m.has_page || !(m.write_cache || m.read_cache_disabled));
 }
 
+static void fuzz_alua(const uint8_t *data, size_t len)
+{
+	struct alua_port port;
+	struct alua_group g;
+	uint32_t needed;
+	size_t at = 0;
+	char wwid[64];
+
+	if (alua_port_decode(data, len, &port) == 0)
+		MUST(port.has_port || port.port == 0);
+	if (inquiry_wwid(data, len, wwid, sizeof(wwid)) == 0 && alua_is_global(wwid))
+		MUST(strncmp(wwid, "t10.", 4) != 0 && strncmp(wwid, "naa.3", 5) != 0);
+	while (alua_groups_next(data, len, &at, &g)) {
+		MUST(g.descriptors >= data && g.ports * 4 <= (size_t)(data + len - g.descriptors));
+		MUST(alua_groups_needed(data, len, &needed) == 0);
+		MUST(alua_access_name(g.access));
+	}
+	alua_groups_have_port(data, len, 7);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -128,6 +149,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	fuzz_capacity(data, len);
 	fuzz_luns(data, len);
 	fuzz_mode(data, len);
+	fuzz_alua(data, len);
 	if (len >= 2)
 		MUST(cdb_name(data));
 	return 0;

@@ -527,6 +527,28 @@ static void test_text_words_may_be_quoted(void)
 	expect_words("secret=\"a#b\"", "secret=a#b|");
 }
 
+static void expect_plain(const char *s, size_t size, const char *expected)
+{
+	char out[64];
+
+	memset(out, 'X', sizeof(out));
+	text_plain(s, strlen(s), out, size);
+	CU_ASSERT_STRING_EQUAL(out, expected);
+	CU_ASSERT(strlen(out) < size);
+	CU_ASSERT_EQUAL(out[size], 'X');
+}
+
+static void test_text_plain_keeps_words_and_cuts_between_characters(void)
+{
+	expect_plain("a \xc3\xa4\n\x1b\xff\\\"", 60, "a \xc3\xa4\\x0a\\x1b\\xff\\\"");
+	expect_plain("", 8, "");
+	expect_plain("1234567", 8, "1234567");
+	expect_plain("12345678", 8, "1234...");
+	expect_plain("123\xc3\xa4\x01", 8, "123...");
+	expect_plain("\x01\x02", 8, "\\x01...");
+	expect_plain("\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4", 8, "\xc3\xa4\xc3\xa4...");
+}
+
 static void test_text_words_have_escapes(void)
 {
 	expect_words("a\\x20b", "a b|");
@@ -610,6 +632,7 @@ UNIT_MAIN("text", UNIT(test_text_u64_accepts_decimal_and_hex),
 	  UNIT(test_text_hex_is_lower_case), UNIT(test_text_escape_leaves_printable_ascii_only),
 	  UNIT(test_text_from_scsi_trims_and_replaces),
 	  UNIT(test_text_words_are_separated_by_blanks), UNIT(test_text_words_may_be_quoted),
+	  UNIT(test_text_plain_keeps_words_and_cuts_between_characters),
 	  UNIT(test_text_words_have_escapes), UNIT(test_text_words_end_at_a_comment),
 	  UNIT(test_text_words_refuse_bad_lines_without_showing_them),
 	  UNIT(test_text_words_take_long_lines), UNIT(test_text_secrets_are_wiped))
