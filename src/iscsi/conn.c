@@ -66,6 +66,7 @@ static void conn_free(struct object *o)
 	assert(c->fd < 0);
 	loop_timer_done(&c->phase_timer);
 	loop_timer_done(&c->nop_timer);
+	loop_timer_done(&c->again_timer);
 	login_free(c->login);
 	g_clear_error(&c->error);
 	g_free(c->local);
@@ -91,11 +92,12 @@ static void conn_released(struct tx *tx, struct task *t)
 
 static void conn_phase_expired(struct loop_timer *t);
 static void conn_nop_expired(struct loop_timer *t);
+static void conn_again_expired(struct loop_timer *t);
 static void conn_login_call(struct loop_call *call);
 static void conn_nop_done(struct task *t);
 static void conn_logout_done(struct task *t);
 
-static char *conn_format_address(const struct sockaddr_storage *ss)
+char *conn_format_address(const struct sockaddr_storage *ss)
 {
 	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1] = "?";
 	uint16_t port = 0;
@@ -138,6 +140,7 @@ struct conn *conn_new(struct session *s, unsigned cid, uint16_t wire_cid,
 	c->control = g_malloc(CONN_CONTROL_BYTES);
 	loop_timer_init(s->loop, &c->phase_timer, conn_phase_expired);
 	loop_timer_init(s->loop, &c->nop_timer, conn_nop_expired);
+	loop_timer_init(s->loop, &c->again_timer, conn_again_expired);
 	loop_call_init(&c->login_call, conn_login_call);
 	list_init(&c->outstanding);
 	list_init(&c->bursts);
@@ -185,6 +188,7 @@ static void conn_shutdown(struct conn *c)
 	c->fd = -1;
 	loop_timer_stop(&c->phase_timer);
 	loop_timer_stop(&c->nop_timer);
+	loop_timer_stop(&c->again_timer);
 	c->rx_task = NULL;
 	tx_drop(&c->tx);
 	if (!c->was_up)
@@ -352,26 +356,48 @@ static void conn_connect_ready(struct loop_fd *w, uint32_t events)
 		conn_connected(c);
 }
 
-/* Socket made, bound and connecting: 0, or -errno. */
-static int conn_open_socket(struct conn *c)
+/* Nothing but the address is looked at. */
+static int conn_address_bind(const struct conn_address *a, int fd)
 {
-	const struct conn_address *a = &c->address;
-	int one = 1;
-
-	c->fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (c->fd < 0)
-		return -errno;
-	/* Small PDUs must not wait for each other; tx sends what belongs together in one call. */
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (a->interface[0] && setsockopt(c->fd, SOL_SOCKET, SO_BINDTODEVICE, a->interface,
+	if (a->interface[0] && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, a->interface,
 					  (socklen_t)strlen(a->interface)) < 0)
 		return -errno;
 	if (a->source.ss_family &&
-	    bind(c->fd, (const struct sockaddr *)&a->source, a->source_bytes) < 0)
+	    bind(fd, (const struct sockaddr *)&a->source, a->source_bytes) < 0)
 		return -errno;
-	if (connect(c->fd, (const struct sockaddr *)&a->addr, a->addr_bytes) < 0 &&
+	return 0;
+}
+
+int conn_address_connect(const struct conn_address *a)
+{
+	int fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = conn_address_bind(a, fd);
+	if (r == 0 && connect(fd, (const struct sockaddr *)&a->addr, a->addr_bytes) < 0 &&
 	    errno != EINPROGRESS)
-		return -errno;
+		r = -errno;
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
+}
+
+/* A socket that is connected already is taken over; else one is made, and is connecting: 0, or
+ * -errno. */
+static int conn_open_socket(struct conn *c)
+{
+	int one = 1;
+	int fd = c->address.fd > 0 ? c->address.fd : conn_address_connect(&c->address);
+
+	c->address.fd = 0; /* ours to close, by c->fd */
+	if (fd < 0)
+		return fd;
+	c->fd = fd;
+	/* Small PDUs must not wait for each other; tx sends what belongs together in one call. */
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return loop_fd_add(c->session->loop, &c->watch, c->fd, EPOLLOUT, conn_connect_ready);
 }
 
@@ -418,6 +444,7 @@ static void conn_enter_full_feature(struct conn *c)
 	c->rx.has_header_digest = r.values.header_digest;
 	c->rx.has_data_digest = r.values.data_digest;
 	c->rx.max_data_bytes = r.values.max_recv_data_segment_length;
+	c->rx.may_resync = (s->tsih ? s->values : r.values).error_recovery_level > 0;
 	c->tx.has_header_digest = r.values.header_digest;
 	c->tx.has_data_digest = r.values.data_digest;
 	c->last_rx_us = loop_now_us(s->loop);
@@ -524,11 +551,11 @@ static void conn_phase_expired(struct loop_timer *timer)
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
 				"the target did not answer the logout within %.3g s",
 				(double)timeouts->logout_ms / 1000);
+		session_event(c->session, c, 44, "%s", err->message);
 		break;
 	default:
 		return;
 	}
-	session_event(c->session, c, 8, "%s", err->message);
 	conn_fail(c, err);
 }
 
@@ -551,7 +578,7 @@ static void conn_nop_expired(struct loop_timer *timer)
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
 				"the target did not answer a NOP-Out within %.3g s",
 				(double)timeouts->nop_timeout_ms / 1000);
-		session_event(c->session, c, 8, "%s", err->message);
+		session_event(c->session, c, 48, "%s", err->message);
 		conn_fail(c, err);
 		return;
 	}
@@ -560,6 +587,12 @@ static void conn_nop_expired(struct loop_timer *timer)
 		return;
 	}
 	conn_ping(c, NULL, NULL);
+}
+
+/* What was refused for a while may be sent again. */
+static void conn_again_expired(struct loop_timer *timer)
+{
+	session_want_flush(container_of(timer, struct conn, again_timer)->session);
 }
 
 int conn_ping(struct conn *c, void (*done)(struct conn *c, int64_t rtt_us, void *arg), void *arg)

@@ -33,6 +33,7 @@
 #include "base/policy.h"
 #include "iscsi/keys.h"
 #include "iscsi/login.h"
+#include "iscsi/pdu.h"
 #include "iscsi/rx.h"
 #include "iscsi/task.h"
 #include "iscsi/tx.h"
@@ -64,6 +65,10 @@ struct conn_address {
 	/* Connected to @addr already: taken over by the connection (closed by it in any case). 0: not. */
 	int fd;
 };
+/* A socket made, bound and connecting (not blocking): the descriptor, or -errno. */
+int conn_address_connect(const struct conn_address *a);
+/* "10.0.0.5:3260", "[fe80::1%eth0]:3260": canonical. g_free(). */
+char *conn_format_address(const struct sockaddr_storage *ss);
 
 /* How the attempt to connect and log in ended. Borrowed for the time of the callback. */
 struct conn_login_result {
@@ -90,6 +95,10 @@ struct conn_reply {
 	uint8_t lun[8];
 	uint32_t ttt;
 };
+
+/* Recovery within the connection: conn_snack.h. */
+#define CONN_SNACKS 32	     /* as many wait for room in the batch */
+#define CONN_STAT_WINDOW 512 /* StatSNs that may be out of order; a power of two */
 
 /* Data segments of other PDUs than Data-In: kept up to this size, skipped beyond. */
 #define CONN_CONTROL_BYTES 65536
@@ -126,6 +135,14 @@ struct conn {
 	struct conn_reply replies[CONN_REPLIES];
 	unsigned reply_head, reply_count;
 	struct task *rx_task; /* whose data segment is being received */
+	bool is_rx_kept;      /* and goes to its place */
+	uint32_t stat_ahead;  /* StatSNs from @exp_stat_sn on that were given out */
+	uint64_t stat_came[CONN_STAT_WINDOW / 64], stat_held[CONN_STAT_WINDOW / 64];
+	int64_t stat_asked_us;	 /* when the last Status SNACK was sent */
+	int64_t recv_changed_us; /* our MaxRecvDataSegmentLength; 0: as in the login */
+	struct pdu_snack_request snacks[CONN_SNACKS];
+	unsigned snack_head, snack_count;
+	struct loop_timer again_timer; /* control tasks that wait (task.not_before_us) */
 
 	struct task nop; /* our ping */
 	int64_t last_rx_us;
@@ -184,7 +201,9 @@ void conn_cancel_bursts(struct task *t);
 void conn_flush(struct conn *c);
 
 /* --- conn_snack.c --- */
-/* @t has been without a sign of life for session_quiet_ms(), at level 1 or 2. */
+/* @t, SENT, has not been heard of for session_quiet_ms(): one step, and the quiet begins anew.
+ * The next that the target waits for (ExpCmdSN): the command once more. Acknowledged: a ping, whose answer shows what statuses are
+ * missing; when it has come and nothing else, a SNACK for what @t waits for. */
 void conn_look_after(struct conn *c, struct task *t);
 
 /* --- conn_rx.c --- */

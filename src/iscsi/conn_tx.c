@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "iscsi/conn.h"
+#include "iscsi/conn_snack.h"
 #include "iscsi/pdu.h"
 #include "iscsi/session.h"
 
@@ -57,8 +58,10 @@ static void conn_build_data_out(struct conn *c)
 	c->stats.data_outs++;
 	b->offset += bytes;
 	b->bytes -= bytes;
-	if (!b->bytes)
+	if (!b->bytes) {
+		t->data_left_us = loop_now_us(c->session->loop);
 		burst_done(b);
+	}
 }
 
 /* --- SCSI commands --- */
@@ -142,6 +145,8 @@ bool conn_retry_command(struct conn *c, struct task *t)
 	if (t->tx_refs || t->bursts_used || !tx_has_room(&c->tx) || !conn_is_usable(c))
 		return false;
 	t->received = t->data_in_sn = t->r2t_sn = 0;
+	memset(&t->covered, 0, sizeof(t->covered));
+	memset(&t->data_in, 0, sizeof(t->data_in));
 	conn_put_command(c, t);
 	c->stats.retries++;
 	c->session->stats.retries++;
@@ -194,7 +199,7 @@ static void put_logout(struct conn *c, struct task *t, uint8_t *bhs)
 		.cid = t->cid,
 		.itt = t->itt,
 		.cmd_sn = conn_control_cmd_sn(c, t),
-		.exp_stat_sn = c->exp_stat_sn,
+		.exp_stat_sn = t->exp_stat_sn ? *t->exp_stat_sn : c->exp_stat_sn,
 	};
 
 	pdu_put_logout_request(bhs, &p);
@@ -231,6 +236,8 @@ static void (*const put_control[])(struct conn *, struct task *, uint8_t *) = {
 static bool conn_send_control(struct conn *c, struct task *t)
 {
 	if (!t->is_immediate && !session_window_is_open(c->session))
+		return false;
+	if (t->not_before_us > loop_now_us(c->session->loop))
 		return false;
 	/* The requests of one text exchange all have the same tag (11.10.3). */
 	if (t->itt == ISCSI_TAG_NONE && !session_slot_get(c->session, t, true))
@@ -285,6 +292,7 @@ static void conn_send_reply(struct conn *c)
 
 static void conn_build(struct conn *c)
 {
+	conn_build_snacks(c);
 	while (c->reply_count && tx_has_room(&c->tx))
 		conn_send_reply(c);
 	list_for_each_safe(pos, &c->controls) {

@@ -40,7 +40,7 @@ void keys_wishes_default(struct keys_wishes *w)
 		.first_burst_length = 256 << 10,
 		.max_connections = 1,
 		.max_outstanding_r2t = 8,
-		.time2wait = 2,
+		.time2wait = 0, /* the greater one counts: who needs a pause asks for it */
 		.time2retain = 20,
 		.immediate_data = true,
 		.data_pdu_in_order = true,

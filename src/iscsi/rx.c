@@ -37,9 +37,47 @@ static size_t rx_available(const struct rx *rx)
 static enum rx_status rx_complete(struct rx *rx, bool is_digest_ok)
 {
 	rx->state = RX_STATE_HEADER;
+	if (rx->is_lost) /* of a header that was wrong: skipped */
+		return RX_AGAIN;
 	rx->pdus++;
 	if (rx->ops->complete(rx, rx->header, is_digest_ok) == RX_STOP)
 		return RX_STOPPED;
+	return RX_AGAIN;
+}
+
+/* @data_bytes follow, the first @room of them wanted at @dest (or nowhere: NULL). */
+static void rx_begin_data(struct rx *rx, uint32_t data_bytes, uint8_t *dest, uint32_t room)
+{
+	rx->dest = dest;
+	rx->room_left = dest && room < data_bytes ? room : dest ? data_bytes : 0;
+	rx->data_left = data_bytes;
+	rx->crc = CRC32C_INIT;
+	rx->trailer_bytes = pdu_padding(data_bytes) + (rx->has_data_digest ? 4 : 0);
+	rx->state = RX_STATE_DATA;
+}
+
+static void rx_tell(struct rx *rx, const uint8_t *bhs, enum rx_fault fault)
+{
+	if (rx->ops->bad_header)
+		rx->ops->bad_header(rx, bhs, fault);
+}
+
+/* The header at @p, of @need bytes with its digest, has a wrong one. */
+static enum rx_status rx_lose_header(struct rx *rx, const uint8_t *p, size_t need)
+{
+	uint32_t data_bytes = pdu_data_bytes(p);
+
+	rx_tell(rx, p, RX_FAULT_DIGEST);
+	if (!rx->may_resync)
+		return rx_break(rx, "header digest error");
+	if (rx->is_lost)
+		return rx_break(rx, "header digest errors in a row");
+	if (data_bytes > rx->max_data_bytes)
+		return rx_break(rx, "header digest error, and a length that cannot be");
+	rx->is_lost = true;
+	rx->begin += need;
+	if (data_bytes)
+		rx_begin_data(rx, data_bytes, NULL, 0);
 	return RX_AGAIN;
 }
 
@@ -58,22 +96,20 @@ static enum rx_status rx_parse_header(struct rx *rx)
 	if (rx_available(rx) < need)
 		return RX_AGAIN;
 	if (rx->has_header_digest && crc32c(p, bytes) != get_le32(p + bytes))
-		return rx_break(rx, "header digest error");
+		return rx_lose_header(rx, p, need);
+	rx->is_lost = false;
 	data_bytes = pdu_data_bytes(p);
-	if (data_bytes > rx->max_data_bytes)
+	if (data_bytes > rx->max_data_bytes) {
+		rx_tell(rx, p, RX_FAULT_LENGTH);
 		return rx_break(rx, "data segment longer than our MaxRecvDataSegmentLength");
+	}
 	memcpy(rx->header, p, bytes);
 	rx->begin += need;
 	if (rx->ops->header(rx, rx->header, &dest, &room) == RX_STOP)
 		return RX_STOPPED;
 	if (!data_bytes)
 		return rx_complete(rx, true);
-	rx->dest = dest;
-	rx->room_left = dest && room < data_bytes ? room : dest ? data_bytes : 0;
-	rx->data_left = data_bytes;
-	rx->crc = CRC32C_INIT;
-	rx->trailer_bytes = pdu_padding(data_bytes) + (rx->has_data_digest ? 4 : 0);
-	rx->state = RX_STATE_DATA;
+	rx_begin_data(rx, data_bytes, dest, room);
 	return RX_AGAIN;
 }
 
@@ -113,8 +149,9 @@ static enum rx_status rx_parse_trailer(struct rx *rx)
 	bool is_ok = true;
 
 	if (rx->has_data_digest) {
-		rx->crc = crc32c_update(rx->crc, p, padding);
-		is_ok = crc32c_final(rx->crc) == get_le32(p + padding);
+		rx->crc = crc32c_final(crc32c_update(rx->crc, p, padding));
+		rx->given_crc = get_le32(p + padding);
+		is_ok = rx->crc == rx->given_crc;
 	}
 	rx->begin += rx->trailer_bytes;
 	return rx_complete(rx, is_ok);

@@ -4,11 +4,16 @@
  * session.
  *
  *   state   true in it                                                       next
- *   HEADER  collecting BHS, AHS and header digest in the staging buffer      DATA, HEADER
+ *   HEADER  collecting BHS, AHS and header digest in the staging buffer      DATA, HEADER, BROKEN
  *   DATA    header accepted; data segment goes straight to @dest (or is      TRAILER
  *           skipped when there is none); @data_left of it is missing
  *   TRAILER padding and data digest come through the staging buffer          HEADER
  *   BROKEN  a framing, digest or handler error: nothing more is read         -
+ *
+ * After a header digest error the stream is BROKEN, unless @may_resync: then the header's lengths
+ * are tried (7.8: they may be what is wrong), its data segment is skipped, and the stream is good
+ * again when the digest of the header after it is right (@is_lost until then). One that is wrong as
+ * well is the end.
  *
  * Small PDUs arrive many to a system call in the staging buffer; of a large data segment, what
  * is not there yet is read straight to its place, with the staging buffer behind it in the same
@@ -36,6 +41,9 @@ enum rx_status {
 
 enum rx_verdict { RX_OK, RX_STOP };
 
+/* What is wrong with a header. */
+enum rx_fault { RX_FAULT_DIGEST, RX_FAULT_LENGTH };
+
 struct rx_ops {
 	/* A header (with its AHS at bhs + 48, not longer than @max_ahs_bytes) has come and
 	 * passed its digest. Says where its data segment goes: *ret_dest for at most *ret_room
@@ -44,6 +52,9 @@ struct rx_ops {
 				  uint32_t *ret_room);
 	/* The data segment is complete and its digest is right, or (is_digest_ok false) is not. */
 	enum rx_verdict (*complete)(struct rx *rx, const uint8_t *bhs, bool is_digest_ok);
+	/* A header will not be handed out: RX_BROKEN follows, or the stream goes on after it. For
+	 * counting and telling only. May be NULL. */
+	void (*bad_header)(struct rx *rx, const uint8_t *bhs, enum rx_fault fault);
 };
 
 enum rx_state { RX_STATE_HEADER, RX_STATE_DATA, RX_STATE_TRAILER, RX_STATE_BROKEN };
@@ -52,6 +63,7 @@ struct rx {
 	const struct rx_ops *ops;
 	enum rx_state state;
 	bool has_header_digest, has_data_digest;
+	bool may_resync, is_lost;
 	uint32_t max_data_bytes; /* our MaxRecvDataSegmentLength */
 	const char *problem;	 /* RX_BROKEN */
 	int error;		 /* RX_ERROR: positive errno */
@@ -62,6 +74,7 @@ struct rx {
 	uint8_t header[ISCSI_BHS_BYTES + ISCSI_AHS_BYTES_MAX];
 	uint8_t *dest;
 	uint32_t data_left, room_left, crc;
+	uint32_t given_crc; /* of the last data segment: what its digest said (@crc: what it was) */
 	unsigned trailer_bytes;
 };
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "iscsi/conn_snack.h"
 
 #define SESSION_TICK_MS 250 /* how exactly a task's deadline is kept */
 
@@ -268,7 +269,7 @@ static void session_flush(struct loop_call *call)
 
 bool session_is_usable(const struct session *s)
 {
-	if (s->state != SESSION_LOGGED_IN || s->is_logging_out)
+	if (s->state != SESSION_LOGGED_IN || s->is_logging_out || s->must_restart)
 		return false;
 	for (GList *l = s->conns; l; l = l->next)
 		if (conn_is_usable(l->data))
@@ -307,6 +308,8 @@ bool session_withdraw(struct session *s, struct task *t)
 static void session_task_unlink(struct session *s, struct task *t)
 {
 	list_remove(&t->link);
+	if (t->recovery.is_stat_held)
+		conn_forget_recovery(t);
 	if (t->state == TASK_SENT || t->state == TASK_RESPONDED) {
 		t->conn->outstanding_count--;
 		t->conn->lane.in_flight -= t->kind == TASK_SCSI;
@@ -323,6 +326,8 @@ void session_task_finish(struct session *s, struct task *t, enum task_result res
 
 	session_task_unlink(s, t);
 	t->result = result;
+	if (t->kind == TASK_SCSI)
+		s->progress_us = loop_now_us(s->loop);
 	if (t->direction == TASK_READ)
 		s->stats.read_bytes += t->transferred;
 	else
@@ -393,6 +398,7 @@ static void session_check_conn(struct conn *c)
 {
 	struct session *s = c->session;
 	int64_t now = loop_now_us(s->loop), quiet_us = session_quiet_ms(s) * 1000;
+	bool may_look = s->values.error_recovery_level && !session_is_recovering(s);
 
 	list_for_each(pos, &c->outstanding) {
 		struct task *t = list_entry(pos, struct task, link);
@@ -405,9 +411,9 @@ static void session_check_conn(struct conn *c)
 		}
 		if (t->state != TASK_SENT || t->is_reassigning || c->state != CONN_LOGGED_IN)
 			continue;
-		if (now >= t->attempt_us)
+		if (session_is_stuck(s, t))
 			session_abort_task(s, t);
-		else if (s->values.error_recovery_level && now - t->quiet_us >= quiet_us)
+		else if (may_look && !t->is_unproven && now - t->quiet_us >= quiet_us)
 			conn_look_after(c, t);
 		if (c->state == CONN_CLEANUP)
 			return;
@@ -487,9 +493,11 @@ int session_add_connection(struct session *s, const struct conn_address *address
 void session_conn_logged_in(struct session *s, struct conn *c)
 {
 	if (c->is_leading) {
+		s->stats.restarts += s->lives > 0;
 		s->lives++;
 		s->stats.logins++;
 		s->must_restart = false;
+		s->ladder_us = 0;
 		s->is_reassign_refused = false;
 	} else if (s->state == SESSION_FAILED) {
 		s->stats.resumes++;
@@ -705,6 +713,7 @@ void session_close(struct session *s)
 	session_lose_queue(s);
 	session_forget(s);
 	session_text_fail(s, NULL);
+	session_negotiate_drop(s);
 	if (s->logout_done)
 		session_queue(s, &s->logout_call);
 	loop_timer_stop(&s->tick);
@@ -755,7 +764,9 @@ struct session *session_new(struct loop *l, const struct session_config *config,
 	list_init(&s->retries);
 	list_init(&s->reassigns);
 	list_init(&s->ladders);
+	list_init(&s->negotiations);
 	loop_call_init(&s->flush, session_flush);
+	loop_call_init(&s->restart_call, session_restart_call);
 	loop_call_init(&s->lost_call, session_lost_call);
 	loop_call_init(&s->state_call, session_state_call);
 	loop_call_init(&s->logout_call, session_logout_call);

@@ -95,9 +95,20 @@ struct session_stats {
 	uint64_t conns_lost, conns_added;
 	uint64_t retries; /* same CmdSN and ITT: 7.2.1 */
 	uint64_t reassigned, reassign_refused;
-	uint64_t aborts, lun_resets, target_resets, restarts; /* rungs of the ladder */
+	uint64_t restarts; /* came back as another session */
+	uint64_t aborts, lun_resets, target_resets; /* rungs of the ladder */
 };
 
+/* One set of keys of the target's is complete: @text, and @is_final when it has no more to say and
+ * may not be answered (11.11.1). What is to be said to it is appended to @reply. */
+enum text_turn {
+	TEXT_GO_ON, /* ask for the rest (or that was all) */
+	TEXT_RESET, /* begin anew, with @reply (6.4); not when @is_final */
+	TEXT_FAIL,  /* @err is set */
+};
+typedef enum text_turn session_text_turn_fn(struct session *s, const GByteArray *text, bool is_final,
+					    GByteArray *reply, void *arg, GError **err);
+typedef void session_negotiated_fn(struct session *s, const GError *err, void *arg);
 typedef void session_text_fn(struct session *s, const GByteArray *answer, const GError *err,
 			     void *arg);
 
@@ -109,7 +120,9 @@ struct session_text {
 	struct loop_timer timer;
 	int64_t started_ms;
 	unsigned empty_answers;
-	session_text_fn *done; /* NULL: none under way */
+	session_text_turn_fn *turn; /* NULL: the answer is only gathered */
+	int64_t limit_ms;	    /* for an answer; 0: none */
+	session_text_fn *done;	    /* NULL: none under way */
 	void *arg;
 	struct loop_call call; /* runs done() */
 	GError *error;
@@ -162,8 +175,12 @@ struct session {
 	unsigned reassigning;	   /* TASK REASSIGNs under way */
 	bool is_reassign_refused;  /* the target cannot, whatever it agreed to */
 	bool must_restart;	   /* its state at the target is not to be relied on: TSIH 0 next */
+	struct loop_call restart_call;
 	int64_t wait_until_us;	   /* Time2Wait */
 	uint16_t next_wire_cid;
+	int64_t progress_us;	   /* when a command was last answered */
+	int64_t ladder_us;	   /* when the last ladder ended; 0: none has */
+	unsigned ladder_rung;	   /* ... and on which rung */
 	struct list ladders;	   /* struct ladder (session_ladder.c) */
 	struct loop_call lost_call;
 	struct loop_timer tick;	   /* looks for tasks beyond their deadline */
@@ -177,6 +194,7 @@ struct session {
 	struct loop_call logout_call;
 	GError *logout_error;
 	struct session_text text;
+	struct list negotiations; /* session_negotiate.c */
 	struct session_stats stats;
 	int64_t logged_in_us; /* wall clock; 0: never */
 };
@@ -240,6 +258,15 @@ void session_detach(struct session *s);
 int session_text(struct session *s, const void *request, uint32_t bytes, session_text_fn *done,
 		 void *arg);
 
+/* Renegotiate in full feature phase (6.4, session_negotiate.c): offer @pairs ("Key=value", NULL at the
+ * end) to the target, take its answer and what it offers itself. Keys that may be: those of use ALL
+ * that are ours, MaxRecvDataSegmentLength and InitiatorAlias; @pairs NULL: the first, as it is. A
+ * refusal (Reject) leaves all as it was; it is tried a few times. @done runs later, once. No
+ * answer ends the connection (tgtd and LIO end it at once). -EINVAL: another key, a bad value;
+ * -ENOTCONN. */
+int session_negotiate(struct session *s, const char *const *pairs, session_negotiated_fn *done,
+		      void *arg);
+
 /* A task management function of a whole unit or target (those of a single task need more). @done
  * runs later, once: @result is the response of 11.6.1 (enum iscsi_tmf_response), or -EIO when the
  * connection was lost. After a completed LOGICAL UNIT RESET the unit's tasks have been handed back
@@ -260,9 +287,14 @@ int64_t session_rung_ms(const struct session *s);
 int64_t session_deadline_us(const struct session *s, const struct task *t);
 /* When this attempt of @t, sent now, has had its time. */
 int64_t session_attempt_us(const struct session *s, const struct task *t);
+/* Has @t had its time, on a target that does nothing? */
+bool session_is_stuck(const struct session *s, const struct task *t);
 void session_ladder_drop(struct session *s);
 /* Everything is closed and begins anew, with another TSIH. Takes @err. */
 void session_restart(struct session *s, GError *err);
+/* The same in this turn, from where connections cannot be closed; nothing is sent any more. */
+void session_restart_soon(struct session *s);
+void session_restart_call(struct loop_call *call);
 
 /* One task management function. @task: the one it is about (NULL: a unit, the target); @conn:
  * where it must go (NULL: any usable one). @done as in session_tmf(), and -ETIMEDOUT after @ms
@@ -284,6 +316,8 @@ uint16_t session_take_cid(struct session *s, uint32_t *ret_exp_stat_sn);
 void session_return_cid(struct session *s, uint16_t cid, bool is_refused);
 /* Tasks that wait to be retried or reassigned: as many as fit. Before new commands. */
 void session_send_stranded(struct session *s);
+/* Commands of a lost connection wait: nothing behind them in the command order is acknowledged. */
+bool session_is_recovering(const struct session *s);
 /* Deadlines and Time2Retain of what is stranded. */
 void session_recover_tick(struct session *s);
 /* All stranded tasks are handed back as maybe executed; the session is not resumed. */
@@ -325,6 +359,15 @@ void session_logout_answered(struct session *s, struct conn *c, uint8_t response
 void session_text_answered(struct session *s, const struct pdu_text_response *p,
 			   const uint8_t *data);
 void session_text_fail(struct session *s, GError *err); /* takes @err; none under way: frees it */
+/* session_text() on @c, key by key; -EBUSY when one is under way. Immediate: what is refused leaves
+ * no hole in CmdSN. */
+int session_text_talk(struct session *s, struct conn *c, const GByteArray *request,
+		      int64_t limit_ms, session_text_turn_fn *turn, session_text_fn *done,
+		      void *arg);
+/* The target asked for a negotiation on @c within @seconds (11.9.1, event 4). */
+void session_negotiation_requested(struct session *s, struct conn *c, unsigned seconds);
+/* Those that wait give up, soon. */
+void session_negotiate_drop(struct session *s);
 void session_text_init(struct session *s);
 void session_text_done(struct session *s);
 /* Something is to be sent: flush before the loop sleeps. */

@@ -12,6 +12,12 @@
  *   RESTART       all connections are closed; the login that follows   (end)
  *                 ends what the target still has of us (6.3.5)
  *
+ * Where nothing was answered since the last ladder, the next one begins a rung higher: a target that
+ * aborts whatever is asked and does nothing else is not to be asked for ever.
+ *
+ * A target that is slow is not hung: while commands are being answered, or data of this one come,
+ * it has until two rungs before its deadline.
+ *
  * Next is taken when the function is refused, unknown or not answered in time. A task that is
  * answered while its ABORT TASK is under way just is answered. */
 #include <errno.h>
@@ -67,12 +73,25 @@ int64_t session_attempt_us(const struct session *s, const struct task *t)
 	return MAX(until, now + rung_us);
 }
 
+bool session_is_stuck(const struct session *s, const struct task *t)
+{
+	int64_t now = loop_now_us(s->loop), rung_us = session_rung_ms(s) * 1000;
+
+	if (t->kind != TASK_SCSI || t->state != TASK_SENT || t->is_reassigning ||
+	    now < t->attempt_us)
+		return false;
+	return !t->attempt_us || now - MAX(s->progress_us, t->quiet_us) >= rung_us ||
+	       now >= session_deadline_us(s, t) - 2 * rung_us;
+}
+
 /* --- rungs --- */
 
 static void ladder_step(struct ladder *l);
 
 static void ladder_end(struct ladder *l)
 {
+	l->session->ladder_us = loop_now_us(l->session->loop);
+	l->session->ladder_rung = l->rung;
 	list_remove(&l->link);
 	object_unref(&l->session->obj);
 	g_free(l);
@@ -80,8 +99,7 @@ static void ladder_end(struct ladder *l)
 
 static struct task *next_overdue(const struct ladder *l)
 {
-	struct session *s = l->session;
-	int64_t now = loop_now_us(s->loop);
+	const struct session *s = l->session;
 
 	for (GList *k = s->conns; k; k = k->next) {
 		struct conn *c = k->data;
@@ -89,8 +107,7 @@ static struct task *next_overdue(const struct ladder *l)
 		list_for_each(pos, &c->outstanding) {
 			struct task *t = list_entry(pos, struct task, link);
 
-			if (t->kind == TASK_SCSI && t->state == TASK_SENT && !t->is_reassigning &&
-			    now >= t->attempt_us && !memcmp(t->lun, l->lun, sizeof(l->lun)))
+			if (session_is_stuck(s, t) && !memcmp(t->lun, l->lun, sizeof(l->lun)))
 				return t;
 		}
 	}
@@ -203,6 +220,8 @@ static void step_reset(struct ladder *l)
 	static const uint8_t none[8];
 	bool is_unit = l->rung == RUNG_LUN_RESET;
 
+	if (!is_unit)
+		session_event(l->session, NULL, 39, "the target does not answer for a unit");
 	if (session_tmf_send(l->session,
 			     is_unit ? ISCSI_TMF_LOGICAL_UNIT_RESET : ISCSI_TMF_TARGET_WARM_RESET,
 			     is_unit ? l->lun : none, NULL, NULL, session_rung_ms(l->session),
@@ -246,7 +265,7 @@ void session_abort_task(struct session *s, struct task *t)
 {
 	struct ladder *l;
 
-	t->attempt_us = MIN(t->attempt_us, loop_now_us(s->loop));
+	t->attempt_us = 0;
 	list_for_each(pos, &s->ladders)
 		if (!memcmp(list_entry(pos, struct ladder, link)->lun, t->lun, sizeof(t->lun)))
 			return; /* comes to it */
@@ -256,6 +275,8 @@ void session_abort_task(struct session *s, struct task *t)
 	l = g_new0(struct ladder, 1);
 	l->session = s;
 	object_ref(&s->obj);
+	if (s->ladder_us && s->progress_us < s->ladder_us)
+		l->rung = MIN((enum rung)s->ladder_rung + 1, RUNG_RESTART);
 	memcpy(l->lun, t->lun, sizeof(l->lun));
 	list_push_tail(&s->ladders, &l->link);
 	ladder_step(l);

@@ -27,6 +27,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "iscsi/conn_snack.h"
 #include "iscsi/session.h"
 
 #define REASSIGNS_AT_ONCE 8 /* immediate commands: a target has room for few (4.2.2.1) */
@@ -72,7 +73,8 @@ static void lost_free(struct lost_conn *l)
 {
 	list_remove(&l->link);
 	loop_timer_stop(&l->timer);
-	if (l->logout.state == TASK_QUEUED || l->logout.state == TASK_SENT) {
+	if (l->logout.state == TASK_QUEUED || l->logout.state == TASK_SENT ||
+	    list_is_linked(&l->logout.link)) {
 		list_init(&l->link);
 		l->state = LOST_CLEAN;
 		l->session = NULL;
@@ -139,6 +141,17 @@ static bool may_recover(const struct session *s, const struct conn *c)
 	       (has_other(s, c) || is_resumable(s));
 }
 
+/* Which R2Ts of a write the target need not send again (ExpDataSN, 7.2.2): all but the last one, and
+ * that one, too, when its data have most likely arrived -- when something was heard of the target
+ * after they left. LIO refuses to repeat one whose data it has, and does not get over one whose
+ * data it has not and that is not to be repeated. */
+static uint32_t exp_r2t_sn(const struct conn *c, const struct task *t)
+{
+	bool has_arrived = !t->bursts_used && c->last_rx_us > t->data_left_us;
+
+	return t->r2t_sn && !has_arrived ? t->r2t_sn - 1 : t->r2t_sn;
+}
+
 /* Of a connection that is gone, nothing is being sent or received any more. */
 static void strand(struct session *s, struct conn *c, struct lost_conn *l, struct task *t)
 {
@@ -146,19 +159,38 @@ static void strand(struct session *s, struct conn *c, struct lost_conn *l, struc
 	list_remove(&t->link);
 	c->outstanding_count--;
 	c->lane.in_flight--;
+	conn_forget_recovery(t);
 	t->conn = NULL;
 	t->state = TASK_STRANDED;
 	t->is_reassigning = false;
 	list_push_tail(&l->tasks, &t->link);
 }
 
+/* Were tasks reassigned to it of which nothing was heard since? Then the target is likely to have
+ * closed it for that (LIO does), and would again; it is too confused for anything but a restart. */
+static bool has_unproven(const struct conn *c)
+{
+	list_for_each(pos, &c->outstanding) {
+		const struct task *t = list_entry(pos, struct task, link);
+
+		if (t->kind == TASK_SCSI && t->is_unproven)
+			return true;
+	}
+	return false;
+}
+
 void session_take_tasks(struct session *s, struct conn *c)
 {
-	struct lost_conn *l = may_recover(s, c) ? lost_new(s, c) : NULL;
+	struct lost_conn *l;
+
+	if (c->is_wanted && has_unproven(c))
+		session_restart_soon(s);
+	l = may_recover(s, c) ? lost_new(s, c) : NULL;
 
 	list_for_each_safe(pos, &c->outstanding) {
 		struct task *t = list_entry(pos, struct task, link);
 
+		t->exp_r2t_sn = exp_r2t_sn(c, t);
 		conn_cancel_bursts(t);
 		if (t->state == TASK_RESPONDED)
 			session_task_lost(s, t, TASK_RESULT_RESPONDED);
@@ -228,6 +260,7 @@ static void lost_log_out(struct lost_conn *l)
 		return;
 	l->logout.function = may_reassign(s) ? ISCSI_LOGOUT_RECOVERY : ISCSI_LOGOUT_CONNECTION;
 	l->logout.cid = l->wire_cid;
+	l->logout.exp_stat_sn = &l->exp_stat_sn;
 	l->logout.is_immediate = true;
 	if (conn_submit_control(by, &l->logout) < 0)
 		return;
@@ -422,15 +455,20 @@ static void on_reassigned(struct session *s, int result, void *arg)
 	session_task_lost(s, t, TASK_RESULT_MAYBE_EXECUTED);
 }
 
-/* Its data go on where they stopped: what came contiguously is acknowledged by ExpDataSN
- * (11.5.6), what the target had asked for it asks for again. */
+/* Its data go on after what a DataACK acknowledged: ExpDataSN says so (11.5.6), and to acknowledge
+ * more by it would be allowed, but a target that was asked so before (LIO) does not know any more
+ * how far it was. What the target had asked for of a write, it asks for again. */
 static void reassign(struct session *s, struct conn *c, struct task *t)
 {
 	struct reassign *r = g_new(struct reassign, 1);
 
 	r->itt = t->itt;
 	conn_adopt(c, t);
-	t->is_reassigning = true;
+	if (t->direction == TASK_READ) {
+		memset(&t->covered, 0, sizeof(t->covered));
+		data_in_rewind(t);
+	}
+	t->is_reassigning = t->is_unproven = true;
 	t->is_r2t_sn_open = t->direction == TASK_WRITE;
 	t->reassigns++;
 	t->sent_us = t->quiet_us = loop_now_us(s->loop);
@@ -460,15 +498,28 @@ void session_send_stranded(struct session *s)
 	while (s->reassigning < REASSIGNS_AT_ONCE && (node = list_first(&s->reassigns)) &&
 	       (c = session_pick(s))) {
 		struct task *t = list_entry(node, struct task, link);
+		/* Data in any order, of which some are acknowledged: which, is not known. */
+		bool is_lost = t->direction == TASK_READ && t->covered.count &&
+			       t->data_in.acked_sn;
 
 		list_remove(node);
-		if (s->is_reassign_refused) {
+		if (s->is_reassign_refused || is_lost) {
 			session_task_lost(s, t, TASK_RESULT_MAYBE_EXECUTED);
 			continue;
 		}
 		policy_take(&c->lane, &s->policy_clock);
 		reassign(s, c, t);
 	}
+}
+
+bool session_is_recovering(const struct session *s)
+{
+	if (!list_is_empty(&s->retries) || !list_is_empty(&s->reassigns))
+		return true;
+	list_for_each(pos, &s->lost_conns)
+		if (!list_is_empty(&list_entry(pos, struct lost_conn, link)->tasks))
+			return true;
+	return false;
 }
 
 /* --- time --- */
@@ -492,7 +543,11 @@ static bool expire(struct session *s, struct list *tasks, int64_t now)
 void session_recover_tick(struct session *s)
 {
 	int64_t now = loop_now_us(s->loop);
-	bool leaves_hole = expire(s, &s->retries, now) | expire(s, &s->reassigns, now);
+	bool leaves_hole;
+
+	if (!list_is_empty(&s->reassigns)) /* "still allegiant", a while ago */
+		session_want_flush(s);
+	leaves_hole = expire(s, &s->retries, now) | expire(s, &s->reassigns, now);
 
 	list_for_each_safe(pos, &s->lost_conns) {
 		struct lost_conn *l = list_entry(pos, struct lost_conn, link);
@@ -533,11 +588,28 @@ bool session_may_resume(const struct session *s)
 	return false;
 }
 
+void session_restart_soon(struct session *s)
+{
+	s->must_restart = true;
+	if (loop_call_is_queued(&s->restart_call))
+		return;
+	object_ref(&s->obj);
+	loop_call_queue(s->loop, &s->restart_call);
+}
+
+void session_restart_call(struct loop_call *call)
+{
+	struct session *s = container_of(call, struct session, restart_call);
+
+	if (s->state == SESSION_LOGGED_IN)
+		restart(s, "a connection was lost while tasks were reassigned to it");
+	object_unref(&s->obj);
+}
+
 void session_restart(struct session *s, GError *err)
 {
 	object_ref(&s->obj);
 	s->must_restart = true;
-	s->stats.restarts++;
 	while (s->conns) /* it takes itself off the list */
 		conn_fail(s->conns->data, g_error_copy(err));
 	session_forget(s);

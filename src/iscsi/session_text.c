@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A text exchange in full feature phase: one request, an answer in as many PDUs as the target likes
- * (RFC 7143 11.10, 11.11). Used for SendTargets.
+ * (RFC 7143 11.10, 11.11). Used for SendTargets, where the answer is gathered, and for
+ * negotiations (session_negotiate.c), where each set of keys gets its turn.
  *
  *   idle       done == NULL
- *   asking     the request is queued or sent; each answer that is not final is followed by an empty
- *              request with the same tag and the target's transfer tag
+ *   asking     the request is queued or sent; each answer that is not final is followed by a
+ *              request with the same tag and the target's transfer tag: empty, or what the turn
+ *              has to say
  *   answered   done() is queued
  *
  * Bounded: the answer, the number of answers that bring nothing, and the time. */
@@ -12,6 +14,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "iscsi/conn_snack.h"
 #include "iscsi/session.h"
 
 #define TEXT_ANSWER_MAX (16u << 20)
@@ -74,16 +77,20 @@ static void text_expired(struct loop_timer *timer)
 
 	if (!s->text.conn)
 		return;
+	if (s->text.turn)
+		session_event(s, s->text.conn, EVENT_TEXT_TIMEOUT,
+			      "no answer to a text request within %.3g s",
+			      (double)s->text.limit_ms / 1000);
 	error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
 			"the target did not answer a text request within %.3g s",
-			(double)s->config.timeouts.text_ms / 1000);
+			(double)s->text.limit_ms / 1000);
 	conn_fail(s->text.conn, err);
 }
 
 /* For the next answer; all answers together have TEXT_TIMES as long. */
 static void text_start_timer(struct session *s)
 {
-	int64_t ms = s->config.timeouts.text_ms;
+	int64_t ms = s->text.limit_ms;
 	int64_t left_ms = s->text.started_ms + TEXT_TIMES * ms - loop_now_ms(s->loop);
 
 	if (!ms)
@@ -92,6 +99,45 @@ static void text_start_timer(struct session *s)
 		text_expired(&s->text.timer);
 	else
 		loop_timer_start(&s->text.timer, MIN(ms, left_ms));
+}
+
+static void text_ends(struct session *s, GError *err)
+{
+	session_task_finish(s, &s->text.task, err ? TASK_RESULT_ABORTED : TASK_RESULT_RESPONDED);
+	text_finish(s, err);
+}
+
+/* @answer is a whole set of keys: the turn's, which may have an answer to it. False: that was the
+ * end of the exchange. */
+static bool text_take_turn(struct session *s, bool is_final)
+{
+	struct session_text *x = &s->text;
+	g_autoptr(GByteArray) reply = g_byte_array_new();
+	GError *err = NULL;
+	enum text_turn turn = x->turn(s, x->answer, is_final, reply, x->arg, &err);
+
+	g_byte_array_set_size(x->answer, 0);
+	if (turn != TEXT_FAIL && reply->len > x->conn->values.max_xmit_data_segment_length) {
+		error_set_errno(&err, ISDSC_TARGET_ERROR, EMSGSIZE, "too many keys to answer");
+		turn = TEXT_FAIL;
+	}
+	if (turn == TEXT_FAIL) {
+		text_ends(s, err);
+		return false;
+	}
+	if (reply->len && x->task.tx_refs) { /* the batch still reads the request */
+		conn_protocol_error(x->conn, "a Text Response before the request has left");
+		return false;
+	}
+	if (turn == TEXT_RESET)
+		x->task.ttt = ISCSI_TAG_NONE;
+	if (reply->len) {
+		g_byte_array_set_size(x->request, 0);
+		g_byte_array_append(x->request, reply->data, reply->len);
+		x->task.data = x->request->data;
+	}
+	x->task.data_bytes = reply->len;
+	return true;
 }
 
 void session_text_answered(struct session *s, const struct pdu_text_response *p,
@@ -110,8 +156,8 @@ void session_text_answered(struct session *s, const struct pdu_text_response *p,
 	g_byte_array_append(x->answer, data, p->data_bytes);
 	/* A final answer ends it whatever its transfer tag says (11.11.1, 11.11.4). */
 	if (p->is_final && !p->is_continued) {
-		session_task_finish(s, &x->task, TASK_RESULT_RESPONDED);
-		text_finish(s, NULL);
+		if (!x->turn || text_take_turn(s, true))
+			text_ends(s, NULL);
 		return;
 	}
 	if (p->ttt == ISCSI_TAG_NONE) {
@@ -125,26 +171,20 @@ void session_text_answered(struct session *s, const struct pdu_text_response *p,
 	x->task.ttt = p->ttt;
 	memcpy(x->task.lun, p->lun, sizeof(x->task.lun));
 	x->task.data_bytes = 0;
+	if (x->turn && !p->is_continued && !text_take_turn(s, false))
+		return;
 	text_start_timer(s);
 	if (c->state == CONN_CLEANUP) /* that was all the time it had */
 		return;
 	conn_resubmit_control(c, &x->task);
 }
 
-int session_text(struct session *s, const void *request, uint32_t bytes, session_text_fn *done,
-		 void *arg)
+static int text_start(struct session *s, struct conn *c, const void *request, uint32_t bytes,
+		      session_text_fn *done, void *arg)
 {
 	struct session_text *x = &s->text;
-	struct conn *c = NULL;
 	int r;
 
-	if (x->done || x->task.tx_refs)
-		return -EBUSY;
-	for (GList *l = s->conns; l && !c; l = l->next)
-		if (conn_is_usable(l->data))
-			c = l->data;
-	if (!c || s->is_logging_out)
-		return -ENOTCONN;
 	if (bytes > c->values.max_xmit_data_segment_length)
 		return -EMSGSIZE;
 	g_byte_array_set_size(x->request, 0);
@@ -164,6 +204,41 @@ int session_text(struct session *s, const void *request, uint32_t bytes, session
 	x->started_ms = loop_now_ms(s->loop);
 	text_start_timer(s);
 	return 0;
+}
+
+int session_text(struct session *s, const void *request, uint32_t bytes, session_text_fn *done,
+		 void *arg)
+{
+	struct session_text *x = &s->text;
+	struct conn *c = NULL;
+
+	if (x->done || x->task.tx_refs)
+		return -EBUSY;
+	for (GList *l = s->conns; l && !c; l = l->next)
+		if (conn_is_usable(l->data))
+			c = l->data;
+	if (!c || s->is_logging_out)
+		return -ENOTCONN;
+	x->turn = NULL;
+	x->limit_ms = s->config.timeouts.text_ms;
+	x->task.is_immediate = false;
+	return text_start(s, c, request, bytes, done, arg);
+}
+
+int session_text_talk(struct session *s, struct conn *c, const GByteArray *request,
+		      int64_t limit_ms, session_text_turn_fn *turn, session_text_fn *done,
+		      void *arg)
+{
+	struct session_text *x = &s->text;
+
+	if (x->done || x->task.tx_refs)
+		return -EBUSY;
+	if (!conn_is_usable(c) || s->is_logging_out)
+		return -ENOTCONN;
+	x->turn = turn;
+	x->limit_ms = limit_ms;
+	x->task.is_immediate = true;
+	return text_start(s, c, request->data, request->len, done, arg);
 }
 
 void session_text_init(struct session *s)

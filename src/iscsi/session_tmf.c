@@ -120,7 +120,7 @@ static void tmf_expired(struct loop_timer *timer)
 	struct tmf *f = container_of(timer, struct tmf, timer);
 	GError *err = NULL;
 
-	session_event(f->session, f->task.conn, 8, "no answer to task management function %u",
+	session_event(f->session, f->task.conn, 49, "no answer to task management function %u",
 		      f->task.function);
 	if (!f->ends_connection) {
 		tmf_tell(f, -ETIMEDOUT);
@@ -165,8 +165,10 @@ static int tmf_start(struct session *s, enum iscsi_tmf function, const uint8_t l
 	loop_timer_init(s->loop, &f->timer, tmf_expired);
 	loop_timer_start(&f->timer, ms);
 	conn_submit_control(c, &f->task); /* cannot fail: it is usable */
-	if (function == ISCSI_TMF_TASK_REASSIGN) /* after the reset that a submit does */
-		f->task.data_in_sn = about->direction == TASK_READ ? about->data_in_sn : 0;
+	/* 7.2.2: acknowledges Data-In, or R2Ts, below it. After the reset that a submit does. */
+	if (function == ISCSI_TMF_TASK_REASSIGN)
+		f->task.data_in_sn = about->direction == TASK_READ ? about->data_in_sn
+				     : about->direction == TASK_WRITE ? about->exp_r2t_sn : 0;
 	return 0;
 }
 

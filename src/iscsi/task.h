@@ -28,6 +28,8 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "iscsi/data_in.h"
+#include "iscsi/extents.h"
 #include "iscsi/proto.h"
 
 struct conn;
@@ -64,6 +66,25 @@ struct burst {
 	uint32_t data_sn;
 };
 
+/* What recovery within the connection knows of a task (conn_snack.h). */
+struct task_recovery {
+	bool is_lost;	   /* the target will not send again what is missing */
+	bool has_status;   /* the answer is here (the next four), but data are missing */
+	uint8_t flags, response, status;
+	uint32_t residual;
+	bool is_stat_held; /* its StatSN is not acknowledged */
+	uint32_t stat_sn;
+	bool is_end_guessed; /* data_in.end_sn is not the target's word */
+	bool has_ack;	   /* a DataACK is due when all before @ack_sn has come */
+	uint8_t ack_lun[8];
+	uint32_t ack_sn, ack_ttt;
+	uint32_t snack_tag; /* of the last R-Data SNACK; 0: none */
+	uint32_t r2t_ahead; /* bit i: R2TSN @r2t_sn + 1 + i has come */
+	unsigned tries;	    /* SNACKs in vain */
+	unsigned looks;	    /* of the quiet watch, since something was heard */
+	unsigned rejects;
+};
+
 struct task {
 	struct list link;	 /* session queue, then the connection's outstanding list */
 	enum task_kind kind;
@@ -97,10 +118,15 @@ struct task {
 	uint32_t r2t_sn;     /* next R2TSN expected */
 	uint32_t received;   /* read: contiguous bytes received (and digest-checked) */
 	uint32_t requested;  /* write: bytes covered by unsolicited data and R2Ts so far */
+	struct extents covered; /* where these are, when they may come in any order, or again */
+	struct data_in data_in;
+	struct task_recovery recovery;
 	uint32_t ttt;	     /* text: of the target's last answer */
 	uint32_t referenced_itt, ref_cmd_sn; /* task management */
 	uint8_t function;    /* task management function, or reason of a logout */
 	uint16_t cid;	     /* logout: the connection meant */
+	const uint32_t *exp_stat_sn; /* logout of another connection: that one's (11.14.4) */
+	int64_t not_before_us; /* control kinds: refused for a while, sent again after that */
 	bool is_short;	     /* status GOOD, but the bytes that came or went are not all */
 	bool is_immediate;   /* control kinds: travels outside the command order */
 	uint16_t tx_refs;    /* entries of the transmit batch that still read @data */
@@ -110,6 +136,9 @@ struct task {
 	int64_t quiet_us;  /* when something was last heard of it, or it was sent */
 	int64_t attempt_us; /* when this attempt has had its time: the ladder begins */
 	unsigned reassigns;  /* TASK REASSIGNs sent for it */
+	int64_t data_left_us; /* write: when the last burst asked for had been given to the batch */
+	uint32_t exp_r2t_sn;  /* stranded write: R2Ts below need not come again */
+	bool is_unproven;    /* reassigned, and nothing has come of it yet */
 	bool is_reassigning; /* TASK REASSIGN is under way: the target has not said yes */
 	bool is_r2t_sn_open; /* reassigned write: the next R2T says where R2TSN goes on */
 	uint16_t time2wait, time2retain; /* logout: of its response, seconds */

@@ -138,7 +138,7 @@ static void test_keys_default_offer(void)
 	CU_ASSERT_STRING_EQUAL(text, "HeaderDigest=None DataDigest=None MaxConnections=1 "
 				     "InitialR2T=No ImmediateData=Yes "
 				     "MaxRecvDataSegmentLength=1048576 MaxBurstLength=1048576 "
-				     "FirstBurstLength=262144 DefaultTime2Wait=2 "
+				     "FirstBurstLength=262144 DefaultTime2Wait=0 "
 				     "DefaultTime2Retain=20 MaxOutstandingR2T=8 "
 				     "DataPDUInOrder=Yes DataSequenceInOrder=Yes "
 				     "ErrorRecoveryLevel=0 ");
@@ -152,7 +152,7 @@ static void test_keys_discovery_offer_has_nothing_irrelevant(void)
 	g_autofree char *text = offer(k);
 
 	CU_ASSERT_STRING_EQUAL(text, "HeaderDigest=None DataDigest=None "
-				     "MaxRecvDataSegmentLength=65536 DefaultTime2Wait=2 "
+				     "MaxRecvDataSegmentLength=65536 DefaultTime2Wait=0 "
 				     "DefaultTime2Retain=20 ");
 	keys_free(k);
 }
@@ -290,10 +290,14 @@ static void test_keys_minimum(void)
 /* 18.1 */
 static void test_keys_maximum(void)
 {
-	CU_ASSERT_EQUAL(accepts_answer(NULL, "DefaultTime2Wait=2").time2wait, 2);
-	CU_ASSERT_EQUAL(accepts_answer(NULL, "DefaultTime2Wait=3600").time2wait, 3600);
-	refuses_answer(NULL, "DefaultTime2Wait=1");
-	refuses_answer(NULL, "DefaultTime2Wait=3601");
+	struct keys_wishes w;
+
+	keys_wishes_default(&w);
+	w.time2wait = 2;
+	CU_ASSERT_EQUAL(accepts_answer(&w, "DefaultTime2Wait=2").time2wait, 2);
+	CU_ASSERT_EQUAL(accepts_answer(&w, "DefaultTime2Wait=3600").time2wait, 3600);
+	refuses_answer(&w, "DefaultTime2Wait=1");
+	refuses_answer(&w, "DefaultTime2Wait=3601");
 }
 
 static void test_keys_bad_numbers(void)
@@ -515,6 +519,7 @@ static void test_keys_proposals_are_answered(void)
 
 	keys_wishes_default(&w);
 	w.max_connections = 4;
+	w.time2wait = 2;
 	v = answers_proposal(&w, "MaxConnections=8", "MaxConnections=4 ");
 	CU_ASSERT_EQUAL(v.max_connections, 4);
 	v = answers_proposal(&w, "MaxConnections=2", "MaxConnections=2 ");
@@ -862,7 +867,7 @@ static void test_keys_print(void)
 					 "MaxXmitDataSegmentLength - 16384\n"
 					 "MaxBurstLength 1048576 4096\n"
 					 "FirstBurstLength 262144 4096\n"
-					 "DefaultTime2Wait 2 2\n"
+					 "DefaultTime2Wait 0 2\n"
 					 "DefaultTime2Retain 20 20\n"
 					 "MaxOutstandingR2T 8 1\n"
 					 "DataPDUInOrder Yes Yes\n"

@@ -31,7 +31,7 @@ static void test_login_without_authentication(void)
 	check_request(&p, true, 1,
 		      "HeaderDigest=None DataDigest=None MaxConnections=1 InitialR2T=No "
 		      "ImmediateData=Yes MaxRecvDataSegmentLength=1048576 "
-		      "MaxBurstLength=1048576 FirstBurstLength=262144 DefaultTime2Wait=2 "
+		      "MaxBurstLength=1048576 FirstBurstLength=262144 DefaultTime2Wait=0 "
 		      "DefaultTime2Retain=20 MaxOutstandingR2T=8 DataPDUInOrder=Yes "
 		      "DataSequenceInOrder=Yes ErrorRecoveryLevel=0 ");
 	CU_ASSERT_EQUAL(p.req.exp_stat_sn, 1001);
@@ -145,7 +145,7 @@ static void test_login_discovery(void)
 	CU_ASSERT_TRUE(transit(&p, "AuthMethod=None"));
 	check_request(&p, true, 1,
 		      "HeaderDigest=None DataDigest=None MaxRecvDataSegmentLength=65536 "
-		      "DefaultTime2Wait=2 DefaultTime2Retain=20 ");
+		      "DefaultTime2Wait=0 DefaultTime2Retain=20 ");
 	/* one that proposes what is irrelevant, and leaves an answer out */
 	CU_ASSERT_TRUE(partial(&p, "HeaderDigest=None DataDigest=None MaxBurstLength=262144 "
 				   "ErrorRecoveryLevel=2"));

@@ -6,13 +6,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/wire.h"
 #include "iscsi/rx.h"
 #include "unit.h"
 
 static uint8_t staging[RX_STAGING_BYTES], place[1 << 20];
 static uint32_t place_room;
-static unsigned headers, completes, bad_digests;
+static unsigned headers, completes, bad_digests, bad_headers;
 static uint8_t last_bhs[48];
 static bool stop_at_header, has_place;
 static struct rx rx;
@@ -39,7 +40,14 @@ static enum rx_verdict on_complete(struct rx *r, const uint8_t *bhs, bool is_dig
 	return RX_OK;
 }
 
-static const struct rx_ops ops = { on_header, on_complete };
+static void on_bad_header(struct rx *r, const uint8_t *bhs, enum rx_fault fault)
+{
+	(void)r;
+	(void)bhs;
+	bad_headers += fault == RX_FAULT_DIGEST;
+}
+
+static const struct rx_ops ops = { on_header, on_complete, on_bad_header };
 
 static void setup(void)
 {
@@ -47,7 +55,7 @@ static void setup(void)
 	fcntl(fds[0], F_SETFL, O_NONBLOCK);
 	fcntl(fds[1], F_SETFL, O_NONBLOCK);
 	rx_init(&rx, &ops, staging);
-	headers = completes = bad_digests = 0;
+	headers = completes = bad_digests = bad_headers = 0;
 	stop_at_header = false;
 	has_place = true;
 	place_room = sizeof(place);
@@ -202,6 +210,84 @@ static void test_rx_refuses_a_bad_header_digest(void)
 	teardown();
 }
 
+/* data_in with both digests. */
+static void put_digests(uint8_t pdu[64])
+{
+	memcpy(pdu, data_in, 48);
+	put_le32(pdu + 48, crc32c(pdu, 48));
+	memcpy(pdu + 52, data_in + 48, 8);
+	put_le32(pdu + 60, crc32c(pdu + 52, 8));
+}
+
+static void setup_resync(void)
+{
+	setup();
+	rx.has_header_digest = rx.has_data_digest = rx.may_resync = true;
+	rx.max_data_bytes = 8192;
+}
+
+/* 7.8: the PDU is skipped by its tentative length, and the next header proves that it was right. */
+static void test_rx_goes_on_behind_a_bad_header(void)
+{
+	uint8_t pdus[3][64];
+
+	for (unsigned bad = 0; bad < 3; bad++) {
+		setup_resync();
+		for (unsigned i = 0; i < 3; i++)
+			put_digests(pdus[i]);
+		pdus[bad][17] ^= 4; /* its tag */
+		for (unsigned i = 0; i < 3; i++)
+			for (unsigned k = 0; k < 64; k++) {
+				feed(&pdus[i][k], 1);
+				CU_ASSERT_EQUAL(rx_run(&rx, fds[0], 1 << 20), RX_AGAIN);
+			}
+		CU_ASSERT_EQUAL(bad_headers, 1);
+		CU_ASSERT_EQUAL(headers, 2);
+		CU_ASSERT_EQUAL(completes, 2);
+		CU_ASSERT_EQUAL(bad_digests, 0);
+		CU_ASSERT_EQUAL(rx.pdus, 2);
+		CU_ASSERT_EQUAL(rx.is_lost, bad == 2);
+		teardown();
+	}
+}
+
+static void test_rx_two_bad_headers_in_a_row_are_the_end(void)
+{
+	uint8_t pdus[3][64];
+
+	setup_resync();
+	for (unsigned i = 0; i < 3; i++)
+		put_digests(pdus[i]);
+	pdus[0][20] ^= 1;
+	pdus[1][48] ^= 1;
+	feed(pdus, sizeof(pdus));
+	CU_ASSERT_EQUAL(rx_run(&rx, fds[0], 1 << 20), RX_BROKEN);
+	CU_ASSERT_EQUAL(headers, 0);
+	CU_ASSERT_EQUAL(bad_headers, 2);
+	teardown();
+}
+
+static void test_rx_a_wrong_length_is_the_end(void)
+{
+	uint8_t pdus[3][64];
+
+	setup_resync();
+	for (unsigned i = 0; i < 3; i++)
+		put_digests(pdus[i]);
+	pdus[0][7] = 13; /* one word too many is skipped */
+	feed(pdus, sizeof(pdus));
+	CU_ASSERT_EQUAL(rx_run(&rx, fds[0], 1 << 20), RX_BROKEN);
+	CU_ASSERT_EQUAL(headers, 0);
+	teardown();
+	setup_resync();
+	put_digests(pdus[0]);
+	pdus[0][5] = 1; /* 65541 bytes: more than anybody may send */
+	feed(pdus[0], 64);
+	CU_ASSERT_EQUAL(rx_run(&rx, fds[0], 1 << 20), RX_BROKEN);
+	CU_ASSERT_EQUAL(bad_headers, 1);
+	teardown();
+}
+
 static void test_rx_takes_additional_header_segments(void)
 {
 	uint8_t pdu[48 + 1020] = { 0x21, 0x80, 0, 0, 255 };
@@ -244,5 +330,8 @@ UNIT_MAIN("rx", UNIT(test_rx_hands_out_a_whole_pdu), UNIT(test_rx_takes_one_byte
 	  UNIT(test_rx_puts_a_long_segment_in_its_place), UNIT(test_rx_skips_what_has_no_room),
 	  UNIT(test_rx_refuses_a_segment_over_the_limit), UNIT(test_rx_checks_the_data_digest),
 	  UNIT(test_rx_refuses_a_bad_header_digest),
+	  UNIT(test_rx_goes_on_behind_a_bad_header),
+	  UNIT(test_rx_two_bad_headers_in_a_row_are_the_end),
+	  UNIT(test_rx_a_wrong_length_is_the_end),
 	  UNIT(test_rx_takes_additional_header_segments),
 	  UNIT(test_rx_tells_the_end_of_the_stream), UNIT(test_rx_stops_when_told))
