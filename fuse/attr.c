@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "core/daemon.h"
+#include "core/event.h"
 #include "fuse/json.h"
 
 mode_t attr_format(const struct attr *row)
@@ -122,6 +123,9 @@ void attr_print(const struct attr_dir *dir, const struct attr *row, struct objec
 		break;
 	case ATTR_STATUS:
 		json_print(dir, o, out);
+		break;
+	case ATTR_EVENTS:
+		event_print(container_of(o, struct daemon, obj)->events, out);
 		break;
 	case ATTR_DISK:
 	case ATTR_DIR:

@@ -22,6 +22,7 @@ enum attr_type {
 	ATTR_CTL,    /* the object's verbs */
 	ATTR_ERROR,  /* the object's last failures */
 	ATTR_STATUS, /* everything of the directory as JSON */
+	ATTR_EVENTS, /* of the daemon: reading on at the end gives what has happened since */
 	ATTR_DISK,   /* the data of a lun: blkio.h */
 	ATTR_DIR,
 	ATTR_LINK, /* show() gives where to, without a newline */
@@ -85,6 +86,8 @@ struct attr_dir {
 #define ATTR_DIR_ROW(name_, dir_) { name_, ATTR_DIR, .mode = 0555, .dir = &(dir_) }
 #define ATTR_FILE(name_, json_, show_) \
 	{ name_, ATTR_VALUE, .mode = 0444, .json = json_, .show = show_ }
+#define ATTR_SETTING(name_, json_, show_, store_) \
+	{ name_, ATTR_VALUE, .mode = 0644, .json = json_, .show = show_, .store = store_ }
 
 /* S_IFDIR, S_IFREG or S_IFLNK. */
 mode_t attr_format(const struct attr *row);

@@ -4,9 +4,16 @@
  *   fs_on_readable > blkio_take > start_read ... > disk_submit
  *   disk_done > io_done > reply (writev) > io_put
  *
- * A disk that is gone, or has no path, is EIO to whoever has it open: that is what a block
- * device says, and ENOTCONN would read as if this daemon had died. Past the end of the disk
- * reads give nothing, and writes ENOSPC, or the part that fits. */
+ * A disk that is gone is EIO to whoever has it open: that is what a block device says, and
+ * ENOTCONN would read as if this daemon had died; ESTALE, when another unit is where it was. It
+ * is the disk that counts: its LUN's directory may have gone while it is reached by another
+ * target. Past the end of the disk reads give nothing, and writes ENOSPC, or the part that
+ * fits.
+ *
+ * What the kernel caches: pages by inode, so those of `disk` of two LUNs that are one disk are
+ * cached apart. Writes go through at once (there is no write-back cache), and an open drops
+ * what was cached of that file: whoever opens after a write has returned sees it, by either
+ * name. Who keeps both open at the same time uses O_DIRECT, as with any shared disk. */
 #include "fuse/blkio.h"
 
 #include <assert.h>
@@ -121,11 +128,11 @@ static void reply_written(struct blkio *b, uint64_t unique, uint32_t bytes)
 	reply(b, unique, 0, &out, sizeof(out));
 }
 
-/* With a request or two at a time, latency is all that counts; with many, the next event is there
- * already, and the processor is better left to the target and the readers. */
+/* With a request or two at a time, latency is all that counts; with many, the next event is
+ * there already, and the processor is better left to the target and the readers. */
 static void set_spin(struct blkio *b, const struct lun *lun)
 {
-	struct loop *l = lun->disk.loop;
+	struct loop *l = lun->disk->loop;
 	int64_t now = loop_now_us(l);
 
 	if (b->active_count > SPIN_DEPTH)
@@ -192,7 +199,7 @@ static void io_submit(struct io *io)
 	int r;
 
 	io->disk.done = io_done;
-	r = disk_submit(&io->lun->disk, &io->disk);
+	r = disk_submit(io->lun->disk, &io->disk);
 	if (r == 0)
 		return;
 	reply_error(io->blkio, io->unique, r);
@@ -202,7 +209,7 @@ static void io_submit(struct io *io)
 /* How much of @bytes at @offset is within the disk. */
 static uint32_t clip(const struct lun *lun, uint64_t offset, uint32_t bytes)
 {
-	uint64_t size = disk_bytes(&lun->disk);
+	uint64_t size = disk_bytes(lun->disk);
 
 	if (offset >= size)
 		return 0;
@@ -349,7 +356,9 @@ bool blkio_take(struct blkio *b, size_t bytes)
 	lun = lun_of(in);
 	if (!lun)
 		return false;
-	if (lun->obj.is_gone || !lun->has_disk)
+	if (lun->disk->is_gone)
+		reply_error(b, in->unique, -lun->disk->gone_errno);
+	else if (!lun->has_disk)
 		reply_error(b, in->unique, -ENODEV);
 	else
 		start[in->opcode](b, lun, in);

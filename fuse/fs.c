@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "core/daemon.h"
+#include "core/event.h"
 #include "core/lun.h"
 #include "fuse/handle.h"
 #include "fuse/mountpoint.h"
@@ -350,11 +351,25 @@ static void stat_disk(const struct object *o, struct stat *st)
 {
 	const struct lun *lun = container_of(o, struct lun, obj);
 
-	if (lun->disk.is_read_only)
+	if (lun->disk->is_read_only)
 		st->st_mode &= ~(mode_t)0222;
-	st->st_size = (off_t)disk_bytes(&lun->disk);
+	st->st_size = (off_t)disk_bytes(lun->disk);
 	st->st_blocks = st->st_size / 512;
 	st->st_blksize = (blksize_t)lun_block_size_hint(lun);
+}
+
+/* `tail -f` looks at time and size to know that there is more. */
+static void stat_events(const struct object *o, struct stat *st)
+{
+	const struct daemon *d = container_of(o, const struct daemon, obj);
+	int64_t us = event_log_time_us(d->events);
+
+	st->st_size = (off_t)event_log_bytes(d->events);
+	if (!us)
+		return;
+	st->st_mtim.tv_sec = us / G_USEC_PER_SEC;
+	st->st_mtim.tv_nsec = us % G_USEC_PER_SEC * 1000;
+	st->st_ctim = st->st_mtim;
 }
 
 void fs_stat(const struct fs *fs, const struct object *o, const struct attr *row,
@@ -375,6 +390,8 @@ void fs_stat(const struct fs *fs, const struct object *o, const struct attr *row
 	};
 	if (row->type == ATTR_CTL)
 		ret->st_blksize = CTL_BLOCK_BYTES;
+	if (row->type == ATTR_EVENTS)
+		stat_events(o, ret);
 	if (row->type == ATTR_DISK)
 		stat_disk(o, ret);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The operations of the file system but for LUN data: one function each, called by libfuse from
  * fs.c. All answer at once, except a write to a control file. What has gone answers ESTALE when
- * it is a directory (so that the kernel looks the path up again), EIO when it is a disk, as
- * blkio.c does, and ENODEV when it is another file.
+ * it is a directory (so that the kernel looks the path up again), ENODEV when it is a file; a
+ * disk answers as in blkio.c.
  *
  * Entries are never cached, since what they name comes and goes and notifying the kernel from
  * this thread could dead-lock (architecture). Attributes of `disk` are, for a second. */
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "core/lun.h"
 #include "fuse/fs.h"
 #include "fuse/handle.h"
 
@@ -31,6 +32,15 @@ static double attr_timeout(const struct attr *row)
 	return row->type == ATTR_DISK ? DISK_ATTR_TIMEOUT : 0;
 }
 
+static int disk_error(const struct node *n)
+{
+	const struct disk *d = container_of(n->obj, struct lun, obj)->disk;
+
+	if (!d->is_gone)
+		return 0;
+	return d->gone_errno == ESTALE ? ESTALE : EIO;
+}
+
 /* 0, or the positive errno of a node whose object has gone. */
 static int gone_error(const struct node *n)
 {
@@ -40,7 +50,7 @@ static int gone_error(const struct node *n)
 	case ATTR_DIR:
 		return ESTALE;
 	case ATTR_DISK:
-		return EIO;
+		return disk_error(n);
 	default:
 		return ENODEV;
 	}

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "core/daemon.h"
+#include "core/event.h"
 #include "core/lun.h"
 #include "fuse/fs.h"
 
@@ -72,7 +73,7 @@ static int open_disk(struct handle *h, int flags, pid_t pid)
 	h->is_writer = (flags & O_ACCMODE) != O_RDONLY;
 	if (!lun->has_disk)
 		return lun->not_ready ? -lun->not_ready : -EIO;
-	if (h->is_writer && lun->disk.is_read_only)
+	if (h->is_writer && lun->disk->is_read_only)
 		return -EROFS;
 	h->is_counted = true;
 	h->pid = process_of(pid);
@@ -104,6 +105,11 @@ static struct handle *handle_new(struct fs *fs, struct node *n)
 	return h;
 }
 
+static struct event_log *events_of(const struct node *n)
+{
+	return container_of(n->obj, struct daemon, obj)->events;
+}
+
 static int make_text(struct handle *h)
 {
 	struct texts *texts = &h->fs->texts;
@@ -119,7 +125,10 @@ static int make_text(struct handle *h)
 	if (n->row->type != ATTR_CTL && texts_is_full(texts))
 		return -ENFILE;
 	s = g_string_new(NULL);
-	attr_print(n->dir, n->row, n->obj, s);
+	if (n->row->type == ATTR_EVENTS)
+		h->events_seen = event_print_after(events_of(n), 0, s);
+	else
+		attr_print(n->dir, n->row, n->obj, s);
 	h->text = texts_new(texts, s);
 	if (is_shared)
 		texts_keep(texts, n->ino, h->text);
@@ -205,13 +214,49 @@ void handle_free(struct handle *h)
 
 /* --- reading --- */
 
+static void print_events(struct handle *h, uint64_t after)
+{
+	GString *s = g_string_new(NULL);
+
+	h->events_seen = event_print_after(events_of(h->node), after, s);
+	g_bytes_unref(h->text);
+	h->text = texts_new(&h->fs->texts, s);
+}
+
+/* `events` grows. Its size (fs.c) counts all lines that there ever were, of which the text has
+ * what was not dropped: so that is at the end of the file for whoever reads there first (tail),
+ * and at the start for whoever begins with that. What is read past the text follows it. Returns
+ * the place of @from in the text. */
+static size_t place_events(struct handle *h, uint64_t from)
+{
+	uint64_t end;
+
+	if (from == 0 ? h->text_start > 0 : !h->is_placed) {
+		print_events(h, 0);
+		end = from ? event_log_bytes(events_of(h->node)) : g_bytes_get_size(h->text);
+		h->text_start = end - g_bytes_get_size(h->text);
+	}
+	h->is_placed = true;
+	end = h->text_start + g_bytes_get_size(h->text);
+	if (from < h->text_start)
+		return g_bytes_get_size(h->text); /* dropped: nothing is read */
+	if (from >= end) {
+		print_events(h, h->events_seen);
+		h->text_start = end;
+	}
+	return (size_t)(from - h->text_start);
+}
+
 void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset)
 {
+	size_t from = h->has_cursor ? h->cursor : (size_t)offset, left;
+	const char *text;
 	gsize bytes;
-	const char *text = g_bytes_get_data(h->text, &bytes);
-	size_t from = h->has_cursor ? h->cursor : (size_t)offset;
-	size_t left = from < bytes ? bytes - from : 0;
 
+	if (h->node->row->type == ATTR_EVENTS)
+		from = place_events(h, from);
+	text = g_bytes_get_data(h->text, &bytes);
+	left = from < bytes ? bytes - from : 0;
 	if (size > left)
 		size = left;
 	if (h->has_cursor)

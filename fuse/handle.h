@@ -35,9 +35,13 @@ struct handle {
 	pid_t pid;	 /* who opened it; 0: a process that we cannot see */
 	bool is_writer;
 	/* texts */
-	GBytes *text;	 /* of fs->texts */
-	size_t cursor;	 /* where the next read is, if @has_cursor */
-	bool has_cursor; /* a ctl, or a written value: the file offset does not count */
+	GBytes *text; /* of fs->texts */
+	/* of `events`, which goes on (see place_events() in handle.c) */
+	bool is_placed;	      /* something has been read */
+	uint64_t text_start;  /* where in the file @text is */
+	uint64_t events_seen; /* seq of the last one in @text */
+	size_t cursor;	      /* where the next read is, if @has_cursor */
+	bool has_cursor;      /* a ctl, or a written value: the file offset does not count */
 	struct script *script;
 	fuse_req_t req;
 	size_t req_bytes;

@@ -5,6 +5,7 @@
 #ifndef ISCSIFS_TREE_H
 #define ISCSIFS_TREE_H
 
+#include "base/policy.h"
 #include "fuse/attr.h"
 
 extern const struct attr tree_root_row;
@@ -14,6 +15,7 @@ extern const struct attr_dir tree_targets_dir;	    /* targets/ */
 extern const struct attr_dir tree_session_dir;	    /* .../sessions/SID/ */
 extern const struct attr_dir tree_sessions_dir;	    /* targets/IQN/sessions/ */
 extern const struct attr_dir tree_lun_dir;	    /* targets/IQN/lunN/ */
+extern const struct attr_dir tree_paths_dir;	    /* targets/IQN/lunN/paths/ */
 extern const struct attr_dir tree_all_sessions_dir; /* sessions/ */
 extern const struct attr_dir tree_by_id_dir;	    /* by-id/ */
 
@@ -23,5 +25,14 @@ void tree_print_options(const struct login_options *o, GString *out);
 /* A portal of the target a line, "ADDR:PORT[,TPGT]". */
 struct instance;
 void tree_print_portals(const struct instance *i, GString *out);
+
+
+/* Role ("active", "standby") and weight of a connection or path, as value files show them. */
+void tree_show_role(const struct lane *l, GString *out);
+void tree_show_weight(const struct lane *l, GString *out);
+/* What is written to such files, and to `policy`. FALSE and @err, which tells what may be. */
+gboolean tree_parse_role(const char *value, bool *ret_is_standby, GError **err);
+gboolean tree_parse_weight(const char *value, unsigned *ret, GError **err);
+gboolean tree_parse_policy(const char *value, enum policy *ret, GError **err);
 
 #endif

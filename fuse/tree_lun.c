@@ -28,7 +28,7 @@ static void show_size(struct object *o, GString *out)
 {
 	if (LUN(o)->has_disk)
 		g_string_append_printf(out, "%" G_GUINT64_FORMAT "\n",
-				       (guint64)disk_bytes(&LUN(o)->disk));
+				       (guint64)disk_bytes(LUN(o)->disk));
 	else
 		attr_print_text(out, NULL);
 }
@@ -36,7 +36,7 @@ static void show_size(struct object *o, GString *out)
 static void show_block_size(struct object *o, GString *out)
 {
 	if (LUN(o)->has_disk)
-		g_string_append_printf(out, "%u\n", (unsigned)LUN(o)->disk.block_bytes);
+		g_string_append_printf(out, "%u\n", (unsigned)LUN(o)->disk->block_bytes);
 	else
 		attr_print_text(out, NULL);
 }
@@ -71,10 +71,23 @@ static void show_type(struct object *o, GString *out)
 	attr_print_text(out, inquiry_type_name(LUN(o)->inquiry.type));
 }
 
+static void show_policy(struct object *o, GString *out)
+{
+	attr_print_text(out, policy_name(LUN(o)->disk->policy));
+}
+
+/* Of the disk: other LUNs that are the same one have it as well. */
+static gboolean store_policy(struct object *o, const char *value, GError **err)
+{
+	enum policy policy;
+
+	return tree_parse_policy(value, &policy, err) && lun_set_policy(LUN(o), value, err);
+}
+
 static void show_stats(struct object *o, GString *out)
 {
 	const struct lun *l = LUN(o);
-	const struct disk_stats *s = &l->disk.stats;
+	const struct disk_stats *s = &l->disk->stats;
 
 	attr_print_count(out, "reads", s->reads);
 	attr_print_count(out, "writes", s->writes);
@@ -84,7 +97,7 @@ static void show_stats(struct object *o, GString *out)
 	attr_print_count(out, "unaligned", s->unaligned);
 	attr_print_count(out, "retries", s->retries);
 	attr_print_count(out, "errors", s->errors);
-	attr_print_count(out, "active", l->has_disk ? l->disk.active_count : 0);
+	attr_print_count(out, "active", l->has_disk ? l->disk->active_count : 0);
 	attr_print_count(out, "opens", l->open_count);
 }
 
@@ -103,7 +116,9 @@ static const struct attr lun_attrs[] = {
 	ATTR_FILE("serial", ATTR_JSON_TEXT, show_serial),
 	ATTR_FILE("wwid", ATTR_JSON_TEXT, show_wwid),
 	ATTR_FILE("type", ATTR_JSON_TEXT, show_type),
+	ATTR_SETTING("policy", ATTR_JSON_TEXT, show_policy, store_policy),
 	ATTR_FILE("stats", ATTR_JSON_PAIRS, show_stats),
+	ATTR_DIR_ROW("paths", tree_paths_dir),
 	{ 0 },
 };
 
@@ -125,10 +140,13 @@ const struct attr_dir tree_lun_dir = {
 		"state       ready, not-ready ...\n"
 		"vendor, product, revision, serial, type: what it tells of itself\n"
 		"wwid        its worldwide name, as in /by-id\n"
+		"policy      which of several paths a command takes\n"
 		"stats       counters\n"
+		"paths/      a directory for each session by which it is reached\n"
 		"\n"
 		"	dd if=disk of=/dev/null bs=1M count=100 iflag=direct\n"
-		"	losetup -f --show --direct-io=on disk\n",
+		"	losetup -f --show --direct-io=on disk\n"
+		"	echo round-robin > policy; cat paths/all\n",
 };
 
 /* --- by-id/ --- */

@@ -83,6 +83,7 @@ static const struct attr root_attrs[] = {
 	ATTR_ERROR_ROW,
 	ATTR_STATUS_ROW,
 	ATTR_FILE("version", ATTR_JSON_TEXT, show_version),
+	{ "events", ATTR_EVENTS, .mode = 0444 },
 	{ "initiator", ATTR_DIR, 0555, .dir = &initiator_dir, .object = initiator_of },
 	{ "discovery", ATTR_DIR, 0555, .dir = &tree_discovery_dir, .object = discovery_of },
 	ATTR_DIR_ROW("targets", tree_targets_dir),
@@ -102,6 +103,7 @@ static const struct attr_dir root_dir = {
 		"targets/    the targets, their sessions and LUNs\n"
 		"sessions/   every session, by number\n"
 		"by-id/      every LUN, by its worldwide name\n"
+		"events      what happened, a line each: tail -f events\n"
 		"\n"
 		"In each directory: `cat ctl` prints the commands that can be written to it,\n"
 		"`error` holds the last failures and what to do about them, status.json has\n"

@@ -2,6 +2,11 @@
 /* Sessions and their connections, and sessions/ with a link to each by its number. */
 #include "fuse/tree.h"
 
+#include <errno.h>
+
+#include "base/error.h"
+#include "core/mcs.h"
+#include "core/revive.h"
 #include "core/target.h"
 
 #define DAEMON(o) container_of(o, struct daemon, obj)
@@ -51,11 +56,49 @@ static void show_conn_stats(struct object *o, GString *out)
 	attr_print_count(out, "data_outs", s->data_outs);
 	attr_print_count(out, "data_ins", s->data_ins);
 	attr_print_count(out, "rejects", s->rejects);
+	attr_print_count(out, "header_digest_errors", s->header_digest_errors);
 	attr_print_count(out, "digest_errors", s->digest_errors);
 	attr_print_count(out, "protocol_errors", s->protocol_errors);
+	attr_print_count(out, "snacks_data", s->snacks_data);
+	attr_print_count(out, "snacks_status", s->snacks_status);
+	attr_print_count(out, "snacks_ack", s->snacks_ack);
+	attr_print_count(out, "snacks_rdata", s->snacks_rdata);
+	attr_print_count(out, "recovered_pdus", s->recovered_pdus);
+	attr_print_count(out, "recovery_r2ts", s->recovery_r2ts);
+	attr_print_count(out, "retries", s->retries);
 	attr_print_count(out, "nop_timeouts", s->nop_timeouts);
 	attr_print_count(out, "pings", s->pings);
 	attr_print_count(out, "pings_answered", s->pings_answered);
+}
+
+static void show_conn_role(struct object *o, GString *out)
+{
+	tree_show_role(&CONN(o)->lane, out);
+}
+
+static void show_conn_weight(struct object *o, GString *out)
+{
+	tree_show_weight(&CONN(o)->lane, out);
+}
+
+static gboolean store_conn_role(struct object *o, const char *value, GError **err)
+{
+	bool is_standby;
+
+	if (!tree_parse_role(value, &is_standby, err))
+		return FALSE;
+	conn_set_role(CONN(o), is_standby);
+	return TRUE;
+}
+
+static gboolean store_conn_weight(struct object *o, const char *value, GError **err)
+{
+	unsigned weight;
+
+	if (!tree_parse_weight(value, &weight, err))
+		return FALSE;
+	conn_set_weight(CONN(o), weight);
+	return TRUE;
 }
 
 static const struct attr conn_attrs[] = {
@@ -67,6 +110,8 @@ static const struct attr conn_attrs[] = {
 	ATTR_FILE("cid", ATTR_JSON_NUMBER, show_conn_cid),
 	ATTR_FILE("local", ATTR_JSON_TEXT, show_conn_local),
 	ATTR_FILE("remote", ATTR_JSON_TEXT, show_conn_remote),
+	ATTR_SETTING("role", ATTR_JSON_TEXT, show_conn_role, store_conn_role),
+	ATTR_SETTING("weight", ATTR_JSON_NUMBER, show_conn_weight, store_conn_weight),
 	ATTR_FILE("params", ATTR_JSON_PARAMS, show_conn_params),
 	ATTR_FILE("stats", ATTR_JSON_PAIRS, show_conn_stats),
 	{ 0 },
@@ -88,10 +133,13 @@ static const struct attr_dir conn_dir = {
 		"state   of RFC 7143 8.1\n"
 		"cid     the connection id on the wire\n"
 		"local   our end, remote: the target's\n"
+		"role    active, or standby: used when no active one is left\n"
+		"weight  of the policy `weighted`: the lowest is used\n"
 		"params  KEY REQUESTED NEGOTIATED, a line a key of the login\n"
 		"stats   counters\n"
 		"\n"
-		"	cat params\n",
+		"	cat params\n"
+		"	echo standby > role\n",
 };
 
 static const struct attr conn_row = { "CID", ATTR_DIR, .mode = 0555, .dir = &conn_dir };
@@ -126,7 +174,46 @@ static const struct attr_dir conns_dir = {
 
 static void show_state(struct object *o, GString *out)
 {
-	attr_print_text(out, session_state_name(SESSION(o)->state));
+	const struct nexus *n = nexus_of_session(SESSION(o));
+
+	attr_print_text(out, n ? nexus_state_name(n) : session_state_name(SESSION(o)->state));
+}
+
+static void print_seconds(GString *out, int64_t ms)
+{
+	g_string_append_printf(out, " %" G_GINT64_FORMAT ".%d", ms / 1000,
+			       (int)(ms % 1000 / 100));
+}
+
+/* "connection.2 10.0.0.5:3260 lost 12.3 attempts 4 next 0.5"; the session alike. */
+static void print_retry(const struct revive_item *i, const char *name, GString *out)
+{
+	g_string_append(out, name);
+	if (i->portal)
+		g_string_append_printf(out, ".%u %s", i->cid, i->portal);
+	if (i->is_up) {
+		g_string_append(out, " up\n");
+		return;
+	}
+	g_string_append(out, " lost");
+	print_seconds(out, i->away_ms);
+	g_string_append_printf(out, " attempts %u next", i->failures);
+	if (i->is_dialling)
+		g_string_append(out, " now");
+	else if (i->next_ms < 0)
+		g_string_append(out, " -");
+	else
+		print_seconds(out, i->next_ms);
+	g_string_append_c(out, '\n');
+}
+
+static void show_retry(struct object *o, GString *out)
+{
+	const struct nexus *n = nexus_of_session(SESSION(o));
+	struct revive_item item;
+
+	for (unsigned i = 0; n && revive_item_at(n->revive, i, &item); i++)
+		print_retry(&item, i ? "connection" : "session", out);
 }
 
 static void show_target(struct object *o, GString *out)
@@ -187,6 +274,37 @@ static void show_stats(struct object *o, GString *out)
 	attr_print_count(out, "failures", s->failures);
 	attr_print_count(out, "timeouts", s->timeouts);
 	attr_print_count(out, "window_waits", s->window_waits);
+	attr_print_count(out, "logins", s->logins);
+	attr_print_count(out, "resumes", s->resumes);
+	attr_print_count(out, "conns_lost", s->conns_lost);
+	attr_print_count(out, "conns_added", s->conns_added);
+	attr_print_count(out, "retries", s->retries);
+	attr_print_count(out, "reassigned", s->reassigned);
+	attr_print_count(out, "reassign_refused", s->reassign_refused);
+	attr_print_count(out, "aborts", s->aborts);
+	attr_print_count(out, "lun_resets", s->lun_resets);
+	attr_print_count(out, "target_resets", s->target_resets);
+	attr_print_count(out, "restarts", s->restarts);
+}
+
+static void show_policy(struct object *o, GString *out)
+{
+	attr_print_text(out, policy_name(SESSION(o)->policy));
+}
+
+static gboolean store_policy(struct object *o, const char *value, GError **err)
+{
+	struct nexus *n = nexus_of_session(SESSION(o));
+	enum policy policy;
+
+	if (!tree_parse_policy(value, &policy, err))
+		return FALSE;
+	if (!n) {
+		error_set_errno(err, ISDSC_INVALID_SESSION_ID, ENODEV, "the session has ended");
+		return FALSE;
+	}
+	mcs_set_policy(n, policy);
+	return TRUE;
 }
 
 static const struct attr session_attrs[] = {
@@ -195,11 +313,13 @@ static const struct attr session_attrs[] = {
 	ATTR_ERROR_ROW,
 	ATTR_STATUS_ROW,
 	ATTR_FILE("state", ATTR_JSON_TEXT, show_state),
+	ATTR_FILE("retry", ATTR_JSON_PAIRS, show_retry),
 	ATTR_FILE("target", ATTR_JSON_TEXT, show_target),
 	ATTR_FILE("isid", ATTR_JSON_TEXT, show_isid),
 	ATTR_FILE("tsih", ATTR_JSON_NUMBER, show_tsih),
 	ATTR_FILE("auth", ATTR_JSON_TEXT, show_auth),
 	ATTR_FILE("logged_in", ATTR_JSON_TEXT, show_logged_in),
+	ATTR_SETTING("policy", ATTR_JSON_TEXT, show_policy, store_policy),
 	ATTR_FILE("params", ATTR_JSON_PARAMS, show_params),
 	ATTR_FILE("stats", ATTR_JSON_PAIRS, show_stats),
 	ATTR_DIR_ROW("connections", conns_dir),
@@ -218,12 +338,14 @@ const struct attr_dir tree_session_dir = {
 	.readme =
 		"A session.\n"
 		"\n"
-		"state         of RFC 7143 8.3\n"
+		"state         logged-in, retrying (no connection; I/O waits) ...\n"
+		"retry         what is lost, since when, and when it is tried again\n"
 		"target        whose session it is\n"
 		"isid, tsih    our and the target's half of its identity\n"
 		"auth          none, chap or mutual\n"
 		"logged_in     since when\n"
 		"params        KEY REQUESTED NEGOTIATED, a line a key of the leading login\n"
+		"policy        which of several connections a command takes\n"
 		"stats         counters\n"
 		"connections/  a directory for each connection\n"
 		"\n"

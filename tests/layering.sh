@@ -91,7 +91,7 @@ check_listed()
 {
 	name=$1
 	case $name in
-	tests/*.c) name=${name%.c} ;;
+	tests/unit/*.c | tests/fuzz/*.c) name=${name%.c} ;;
 	esac
 	if ! tr -s '[:blank:]' '\n' <Makefile.am | grep -qxF -e "$name"; then
 		echo "$1: not named in Makefile.am" >>"$tmp"

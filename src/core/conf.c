@@ -20,7 +20,8 @@
 #include "base/text.h"
 #include "core/options.h"
 
-#define ALIAS_MAX 255 /* RFC 7143 6.1: a text value */
+#define MAX_CONNECTIONS 8 /* asked for: see the row of max_connections in options.c */
+#define ALIAS_MAX 255	  /* RFC 7143 6.1: a text value */
 
 struct option {
 	struct command_key key; /* only the name: it is a login key, and the rest is there */
@@ -82,6 +83,10 @@ static const struct option options[] = {
 	LOGIN_KEY("max_burst_length", wishes.max_burst_length),
 	LOGIN_KEY("max_recv_data_segment_length", wishes.max_recv_data_segment_length),
 	LOGIN_KEY("max_outstanding_r2t", wishes.max_outstanding_r2t),
+	LOGIN_KEY("data_pdu_in_order", wishes.data_pdu_in_order),
+	LOGIN_KEY("data_sequence_in_order", wishes.data_sequence_in_order),
+	LOGIN_KEY("max_connections", wishes.max_connections),
+	LOGIN_KEY("erl", wishes.error_recovery_level),
 	LOGIN_KEY("time2wait", wishes.time2wait),
 	LOGIN_KEY("time2retain", wishes.time2retain),
 };
@@ -369,6 +374,7 @@ void conf_default(struct conf *c)
 	};
 	session_timeouts_default(&c->timeouts);
 	keys_wishes_default(&c->wishes);
+	c->wishes.max_connections = MAX_CONNECTIONS;
 }
 
 void conf_done(struct conf *c)

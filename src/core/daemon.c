@@ -22,6 +22,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/discovery.h"
+#include "core/event.h"
+#include "core/portal_health.h"
 #include "core/target.h"
 
 #define WORKER_THREADS 4 /* so that a slow name server does not hold up the others */
@@ -109,6 +111,8 @@ static void release_memory(struct object *o)
 	struct daemon *d = container_of(o, struct daemon, obj);
 
 	chap_history_free(d->chap_history);
+	event_log_free(d->events);
+	portal_health_free(d->health);
 	conf_done(&d->conf);
 	g_free(d->state_dir);
 	object_done(o);
@@ -148,6 +152,8 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 
 	object_init(&d->obj, l, OBJECT_DAEMON, release_memory);
 	d->loop = l;
+	d->events = event_log_new();
+	d->health = portal_health_new(l);
 	copy_conf(&d->conf, conf);
 	d->state_dir = g_strdup(state_dir);
 	d->state_lock = -1;

@@ -18,6 +18,8 @@
 #include "core/command.h"
 #include "core/conf.h"
 
+struct event_log;
+struct portal_health;
 struct target;
 
 struct initiator {
@@ -40,6 +42,8 @@ struct daemon {
 	struct loop *loop;
 	struct worker *worker;
 	struct conf conf;
+	struct event_log *events; /* from before anything can happen until the memory goes */
+	struct portal_health *health; /* which portals failed lately; as long */
 	char *state_dir; /* NULL: nothing is kept */
 	int state_lock;	 /* descriptor holding the lock of the state directory */
 	struct initiator *initiator;

@@ -7,48 +7,79 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/log.h"
+#include "core/disk_judge.h"
 #include "scsi/cdb.h"
 
 #define DISK_TRIES_MAX 16      /* of a command that is to be sent again at once */
-#define DISK_PAUSE_MS 100      /* before one that met BUSY is sent again */
+#define DISK_PAUSE_FIRST_MS 50 /* before one that met BUSY is sent again; then doubled ... */
+#define DISK_PAUSE_MAX_MS 1000 /* ... up to this */
+#define DISK_CONFLICTS_MAX 5   /* RESERVATION CONFLICTs: a cluster's fence may be on its way */
+#define DISK_CONFLICT_MS 200
 #define DISK_BUFFER_WAIT_MS 5  /* before looking for a bounce buffer again */
-#define DISK_LOG_LINES 10      /* in a second */
+#define DISK_PARK_LOOK_MS 1000 /* parked ones look for a path themselves, too */
 
 static void disk_task_done(struct task *t);
 static void disk_pause_expired(struct loop_timer *t);
+static void disk_park_expired(struct loop_timer *t);
+static void disk_watch_expired(struct loop_timer *t);
 static void disk_finish_call(struct loop_call *c);
+static void disk_kick_call(struct loop_call *c);
 
-void disk_init(struct disk *d, struct loop *l, struct object *owner, struct pool *bounce)
+struct disk *disk_new(struct loop *l, const struct disk_ops *ops, struct pool *bounce)
 {
-	memset(d, 0, sizeof(*d));
+	struct disk *d = g_new0(struct disk, 1);
+
+	d->refs = 1;
 	d->loop = l;
-	d->owner = owner;
+	d->ops = ops;
 	d->bounce = bounce;
 	d->timeout_ms = 30000;
+	/* The one policy that finds out by itself that a path is slower than the others. */
+	d->policy = POLICY_LEAST_QUEUE_DEPTH;
+	list_init(&d->reap.link);
 	list_init(&d->paths);
 	list_init(&d->active);
 	list_init(&d->waiting);
 	list_init(&d->paused);
+	list_init(&d->parked);
 	list_init(&d->finished);
 	loop_timer_init(l, &d->pause_timer, disk_pause_expired);
+	loop_timer_init(l, &d->park_timer, disk_park_expired);
+	loop_timer_init(l, &d->watch_timer, disk_watch_expired);
 	loop_call_init(&d->finish, disk_finish_call);
+	loop_call_init(&d->kick, disk_kick_call);
+	d->jitter = 2463534242u;
+	return d;
 }
 
-static void path_free(struct path *p)
+static void disk_free(struct loop_reap *r)
 {
-	list_remove(&p->link);
-	object_unref(&p->session->obj);
-	g_free(p);
-}
+	struct disk *d = container_of(r, struct disk, reap);
 
-void disk_done(struct disk *d)
-{
 	assert(!d->active_count && list_is_empty(&d->waiting) && list_is_empty(&d->finished));
 	list_for_each_safe(pos, &d->paths)
-		path_free(list_entry(pos, struct path, link));
+		disk_path_remove(list_entry(pos, struct path, link));
 	loop_timer_done(&d->pause_timer);
+	loop_timer_done(&d->park_timer);
+	loop_timer_done(&d->watch_timer);
 	loop_call_cancel(&d->finish);
+	loop_call_cancel(&d->kick);
+	g_list_free(d->luns);
+	g_free(d);
+}
+
+struct disk *disk_ref(struct disk *d)
+{
+	assert(d->refs);
+	d->refs++;
+	return d;
+}
+
+void disk_unref(struct disk *d)
+{
+	assert(d->refs);
+	if (!--d->refs)
+		loop_reap(d->loop, &d->reap, disk_free);
 }
 
 int disk_set_geometry(struct disk *d, const struct capacity *c, const struct block_limits *b)
@@ -57,7 +88,7 @@ int disk_set_geometry(struct disk *d, const struct capacity *c, const struct blo
 
 	if (!c->block_bytes || c->block_bytes > DISK_BLOCK_BYTES_MAX || !c->blocks)
 		return -EINVAL;
-	/* A request of the largest size that begins and ends inside a block touches two more. */
+	/* The largest request that begins and ends inside a block touches two more. */
 	max_blocks = DISK_IO_BYTES_MAX / c->block_bytes + 2;
 	if (b && b->max_transfer_blocks && b->max_transfer_blocks < max_blocks)
 		max_blocks = b->max_transfer_blocks;
@@ -76,57 +107,35 @@ uint64_t disk_bytes(const struct disk *d)
 	return d->blocks * d->block_bytes;
 }
 
-/* --- paths --- */
-
-struct path *disk_add_path(struct disk *d, struct session *s, const uint8_t lun[8])
-{
-	struct path *p = g_new0(struct path, 1);
-
-	p->disk = d;
-	p->session = s;
-	object_ref(&s->obj);
-	memcpy(p->lun, lun, sizeof(p->lun));
-	p->is_usable = true;
-	list_push_tail(&d->paths, &p->link);
-	return p;
-}
-
-void disk_remove_path(struct disk *d, struct session *s)
-{
-	list_for_each_safe(pos, &d->paths) {
-		struct path *p = list_entry(pos, struct path, link);
-
-		if (p->session != s)
-			continue;
-		list_for_each(io_pos, &d->active) {
-			struct disk_io *io = list_entry(io_pos, struct disk_io, link);
-
-			if (io->path == p)
-				io->path = NULL;
-		}
-		path_free(p);
-	}
-}
-
-static bool path_is_usable(const struct path *p)
-{
-	return p->is_usable && session_is_usable(p->session);
-}
-
-static struct path *disk_pick_path(struct disk *d)
-{
-	list_for_each(pos, &d->paths) {
-		struct path *p = list_entry(pos, struct path, link);
-
-		if (path_is_usable(p))
-			return p;
-	}
-	return NULL;
-}
-
 bool disk_is_usable(const struct disk *d)
 {
-	return !d->is_gone && disk_pick_path((struct disk *)(uintptr_t)d);
+	list_for_each(pos, &d->paths)
+		if (path_is_usable(list_entry(pos, struct path, link)))
+			return !d->is_gone;
+	return false;
+}
+
+void disk_kick(struct disk *d)
+{
+	if (!list_is_empty(&d->parked))
+		loop_call_queue(d->loop, &d->kick);
+}
+
+void disk_watch(struct disk *d, int64_t ms)
+{
+	if (!d->ops || !d->ops->look || d->is_gone)
+		return;
+	if (!loop_timer_is_running(&d->watch_timer) ||
+	    d->watch_timer.due_us > loop_now_us(d->loop) + ms * 1000)
+		loop_timer_start(&d->watch_timer, ms);
+}
+
+static void disk_watch_expired(struct loop_timer *timer)
+{
+	struct disk *d = container_of(timer, struct disk, watch_timer);
+
+	if (!d->is_gone)
+		d->ops->look(d);
 }
 
 /* --- ranges --- */
@@ -145,18 +154,10 @@ static bool io_excludes(const struct disk_io *io, const struct disk_io *other)
 	       ranges_meet(io, other);
 }
 
-static bool disk_must_wait(const struct disk *d, const struct disk_io *io)
+/* One of @ios, up to @io itself if it is there. */
+static bool any_excludes(const struct list *ios, const struct disk_io *io)
 {
-	if (io->op != DISK_WRITE ||
-	    (!io->is_unaligned && !d->active_unaligned && list_is_empty(&d->waiting)))
-		return false;
-	list_for_each(pos, &d->active)
-		if (io_excludes(io, list_entry(pos, struct disk_io, link)))
-			return true;
-	list_for_each(pos, &d->paused)
-		if (io_excludes(io, list_entry(pos, struct disk_io, link)))
-			return true;
-	list_for_each(pos, &d->waiting) {
+	list_for_each(pos, ios) {
 		const struct disk_io *other = list_entry(pos, struct disk_io, link);
 
 		if (other == io) /* only those before it count */
@@ -165,6 +166,15 @@ static bool disk_must_wait(const struct disk *d, const struct disk_io *io)
 			return true;
 	}
 	return false;
+}
+
+static bool disk_must_wait(const struct disk *d, const struct disk_io *io)
+{
+	if (io->op != DISK_WRITE ||
+	    (!io->is_unaligned && !d->active_unaligned && list_is_empty(&d->waiting)))
+		return false;
+	return any_excludes(&d->active, io) || any_excludes(&d->paused, io) ||
+	       any_excludes(&d->parked, io) || any_excludes(&d->waiting, io);
 }
 
 /* --- the end of a request --- */
@@ -236,14 +246,14 @@ static void disk_finish_call(struct loop_call *c)
 	struct disk *d = container_of(c, struct disk, finish);
 	struct list *node;
 
-	object_ref(d->owner);
+	disk_ref(d);
 	while ((node = list_pop(&d->finished))) {
 		struct disk_io *io = list_entry(node, struct disk_io, link);
 
 		io->done(io, io->result);
 	}
 	disk_wake_waiting(d);
-	object_unref(d->owner);
+	disk_unref(d);
 }
 
 static const char *op_name(enum disk_op op)
@@ -251,25 +261,42 @@ static const char *op_name(enum disk_op op)
 	return op == DISK_READ ? "read" : op == DISK_WRITE ? "write" : "flush";
 }
 
-/* Tell people why @io fails: the LUN's `error` file, and the log within bounds. */
+/* Tell people why @io fails. */
 static int disk_blame(struct disk *d, const struct disk_io *io, int code, int errno_value,
 		      const char *why)
 {
-	int64_t second = loop_now_ms(d->loop) / 1000;
 	char what[96];
 
 	g_snprintf(what, sizeof(what), "%s of %u bytes at %" G_GUINT64_FORMAT, op_name(io->op),
 		   io->bytes, io->offset);
-	object_fail_text(d->owner, what, code, errno_value, why);
-	if (second != d->log_second) {
-		d->log_second = second;
-		d->log_budget = DISK_LOG_LINES;
-	}
-	if (d->log_budget) {
-		d->log_budget--;
-		log_warning("%s: %s failed: %s", d->name, what, why);
-	}
+	if (d->ops && d->ops->failed)
+		d->ops->failed(d, what, code, errno_value, why);
 	return -errno_value;
+}
+
+static bool io_is_late(const struct disk *d, const struct disk_io *io)
+{
+	return loop_now_us(d->loop) >= io->deadline_us;
+}
+
+/* Its time is up: what did it wait for all the time? */
+static int disk_blame_late(struct disk *d, const struct disk_io *io)
+{
+	char why[512], paths[256];
+	const char *before = io->why[0] ? "; before that: " : "";
+
+	if (io->state == DISK_IO_WAIT_RANGE)
+		return disk_blame(
+			d, io, ISDSC_SCSI_REQUEST_FAILED, EIO,
+			"its deadline passed while it waited for writes of the same blocks");
+	if (io->state != DISK_IO_WAIT_PATH) {
+		g_snprintf(why, sizeof(why), "no success before its deadline%s%s",
+			   io->why[0] ? ": " : "", io->why);
+		return disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO, why);
+	}
+	g_snprintf(why, sizeof(why), "no usable path until its deadline (%s)%s%s",
+		   disk_path_list(d, paths, sizeof(paths)), before, io->why);
+	return disk_blame(d, io, ISDSC_CONNECTION_FAILED, EIO, why);
 }
 
 /* --- commands --- */
@@ -280,47 +307,77 @@ static bool io_is_sync(const struct disk_io *io)
 	return io->op == DISK_FLUSH || io->state == DISK_IO_SYNC;
 }
 
-/* Build and submit the command of the state: 0, or -errno when it cannot be sent. */
-static int disk_send(struct disk *d, struct disk_io *io)
+/* The command of the state, into the task. */
+static void disk_build(const struct disk *d, struct disk_io *io)
 {
 	struct task *t = &io->task;
 	uint8_t *data = io->bounce ? io->bounce : io->data;
-	struct path *p = disk_pick_path(d);
 	bool is_write = io->op == DISK_WRITE && io->state == DISK_IO_COMMAND;
 	uint64_t lba = io->next_lba;
-	int r;
 
-	if (d->is_gone)
-		return -ENODEV;
-	if (!p)
-		return disk_blame(d, io, ISDSC_CONNECTION_FAILED, EIO, "no session is logged in");
-	if (io->state == DISK_IO_HEAD)
-		lba = io->lba;
-	else if (io->state == DISK_IO_TAIL)
-		lba = io->lba + io->blocks - 1;
 	if (io_is_sync(io)) {
 		t->cdb_bytes = (uint8_t)cdb_synchronize_cache(t->cdb, 0, 0);
 		t->direction = TASK_NO_DATA;
 		t->data_bytes = 0;
-	} else {
-		io->command_blocks = 1;
-		if (io->state == DISK_IO_COMMAND)
-			io->command_blocks = (uint32_t)MIN(io->lba + io->blocks - lba,
-							   d->max_command_blocks);
-		t->cdb_bytes = (uint8_t)(is_write ? cdb_write(t->cdb, lba, io->command_blocks,
-							      io->is_fua && d->has_fua)
-						  : cdb_read(t->cdb, lba, io->command_blocks));
-		t->direction = is_write ? TASK_WRITE : TASK_READ;
-		t->data = data + (lba - io->lba) * d->block_bytes;
-		t->data_bytes = io->command_blocks * d->block_bytes;
+		return;
 	}
-	memcpy(t->lun, p->lun, sizeof(t->lun));
-	t->deadline_us = io->deadline_us;
-	r = session_submit(p->session, t);
-	if (r < 0)
-		return disk_blame(d, io, ISDSC_CONNECTION_FAILED, EIO, g_strerror(-r));
+	if (io->state == DISK_IO_HEAD)
+		lba = io->lba;
+	else if (io->state == DISK_IO_TAIL)
+		lba = io->lba + io->blocks - 1;
+	io->command_blocks = 1;
+	if (io->state == DISK_IO_COMMAND)
+		io->command_blocks =
+			(uint32_t)MIN(io->lba + io->blocks - lba, d->max_command_blocks);
+	t->cdb_bytes = (uint8_t)(is_write ? cdb_write(t->cdb, lba, io->command_blocks,
+						      io->is_fua && d->has_fua)
+					  : cdb_read(t->cdb, lba, io->command_blocks));
+	t->direction = is_write ? TASK_WRITE : TASK_READ;
+	t->data = data + (lba - io->lba) * d->block_bytes;
+	t->data_bytes = io->command_blocks * d->block_bytes;
+}
+
+/* No path is usable: @io waits for one. */
+static void disk_park(struct disk *d, struct disk_io *io)
+{
+	int64_t us = MIN(io->deadline_us - loop_now_us(d->loop), DISK_PARK_LOOK_MS * 1000);
+
+	io->paused_state = io->state;
+	io->state = DISK_IO_WAIT_PATH;
+	list_remove(&io->link);
+	list_push_tail(&d->parked, &io->link);
+	if (!loop_timer_is_running(&d->park_timer) ||
+	    d->park_timer.due_us > loop_now_us(d->loop) + us)
+		loop_timer_start_us(&d->park_timer, us);
+	disk_watch(d, 0);
+}
+
+/* Build and submit the command of the state, or park it: 0, or -errno when it is over. */
+static int disk_send(struct disk *d, struct disk_io *io)
+{
+	struct path *p = d->only;
+
+	if (d->is_gone)
+		return -d->gone_errno;
+	if (!p || !session_is_usable(p->session))
+		p = disk_path_pick(d, io->avoid);
+	if (!p) {
+		disk_park(d, io);
+		return 0;
+	}
+	disk_build(d, io);
+	memcpy(io->task.lun, p->wire, sizeof(io->task.lun));
+	io->sent_us = loop_now_us(d->loop);
+	io->task.deadline_us = io->deadline_us;
+	if (d->usable_paths > 1) /* leave time for another one */
+		io->task.deadline_us -= (io->deadline_us - io->sent_us) / 2;
+	if (session_submit(p->session, &io->task) < 0) {
+		disk_park(d, io);
+		return 0;
+	}
 	io->path = p;
-	p->in_flight++;
+	p->lane.in_flight++;
+	p->stats.ios++;
 	return 0;
 }
 
@@ -334,13 +391,28 @@ static enum disk_io_state io_first_state(const struct disk *d, const struct disk
 
 static void disk_pause(struct disk *d, struct disk_io *io, int64_t ms)
 {
+	int64_t now = loop_now_us(d->loop);
+
 	io->paused_state = io->state;
 	io->state = DISK_IO_PAUSE;
-	io->again_us = loop_now_us(d->loop) + ms * 1000;
+	io->again_us = MIN(now + ms * 1000, io->deadline_us);
 	list_remove(&io->link);
 	list_push_tail(&d->paused, &io->link);
 	if (!loop_timer_is_running(&d->pause_timer) || d->pause_timer.due_us > io->again_us)
-		loop_timer_start(&d->pause_timer, ms);
+		loop_timer_start_us(&d->pause_timer, io->again_us - now);
+}
+
+/* 50, 100 ... 1000 ms, and up to a quarter more, so that those who met BUSY together do not
+ * meet again. */
+static int64_t disk_pause_ms(struct disk *d, struct disk_io *io)
+{
+	int64_t ms = MIN(DISK_PAUSE_FIRST_MS << MIN(io->pauses, 5u), DISK_PAUSE_MAX_MS);
+
+	io->pauses++;
+	d->jitter ^= d->jitter << 13; /* xorshift, G. Marsaglia */
+	d->jitter ^= d->jitter >> 17;
+	d->jitter ^= d->jitter << 5;
+	return ms + d->jitter % (ms / 4);
 }
 
 /* @io holds its range: get what it needs and send. 0, or -errno: the caller finishes it. */
@@ -361,16 +433,28 @@ static int disk_go(struct disk *d, struct disk_io *io)
 /* May be inside the owner's submit: what fails now is told later. */
 static void disk_start(struct disk *d, struct disk_io *io)
 {
-	int r;
+	int r = io_is_late(d, io) ? disk_blame_late(d, io) : 0;
 
 	list_push_tail(&d->active, &io->link);
 	d->active_count++;
 	d->active_unaligned += io->is_unaligned;
 	io->state = DISK_IO_COMMAND;
-	r = loop_now_us(d->loop) < io->deadline_us
-		    ? disk_go(d, io)
-		    : disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO,
-				 "its deadline passed while it waited for writes of the same blocks");
+	if (!r)
+		r = disk_go(d, io);
+	if (r < 0)
+		disk_finish_later(d, io, r);
+}
+
+/* What waited goes on from where it was, unless its time is up. */
+static void disk_resume(struct disk *d, struct disk_io *io)
+{
+	int r = io_is_late(d, io) && !d->is_gone ? disk_blame_late(d, io) : 0;
+
+	list_remove(&io->link);
+	list_push_tail(&d->active, &io->link);
+	io->state = io->paused_state;
+	if (!r)
+		r = io->state == DISK_IO_WAIT_BUFFER ? disk_go(d, io) : disk_send(d, io);
 	if (r < 0)
 		disk_finish_later(d, io, r);
 }
@@ -380,28 +464,40 @@ static void disk_pause_expired(struct loop_timer *timer)
 	struct disk *d = container_of(timer, struct disk, pause_timer);
 	int64_t now = loop_now_us(d->loop), next = INT64_MAX;
 
-	object_ref(d->owner);
+	disk_ref(d);
 	list_for_each_safe(pos, &d->paused) {
 		struct disk_io *io = list_entry(pos, struct disk_io, link);
-		int r;
 
-		if (now < io->again_us && !d->is_gone)
-			continue;
-		list_remove(&io->link);
-		list_push_tail(&d->active, &io->link);
-		io->state = io->paused_state;
-		r = now >= io->deadline_us ? disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO,
-							"no success before its deadline")
-		    : io->state == DISK_IO_WAIT_BUFFER ? disk_go(d, io)
-						       : disk_send(d, io);
-		if (r < 0)
-			disk_finish_later(d, io, r);
+		if (now >= io->again_us || d->is_gone)
+			disk_resume(d, io);
 	}
 	list_for_each(pos, &d->paused)
 		next = MIN(next, list_entry(pos, struct disk_io, link)->again_us);
 	if (!list_is_empty(&d->paused))
 		loop_timer_start_us(timer, next - now);
-	object_unref(d->owner);
+	disk_unref(d);
+}
+
+/* Those for which no path is usable park again, behind; so only those of now are looked at. */
+static void disk_kick_call(struct loop_call *call)
+{
+	struct disk *d = container_of(call, struct disk, kick);
+	struct list ios, *node;
+
+	disk_ref(d);
+	list_init(&ios);
+	list_splice_tail(&ios, &d->parked);
+	while ((node = list_first(&ios)))
+		disk_resume(d, list_entry(node, struct disk_io, link));
+	disk_unref(d);
+}
+
+static void disk_park_expired(struct loop_timer *timer)
+{
+	struct disk *d = container_of(timer, struct disk, park_timer);
+
+	disk_kick_call(&d->kick);
+	(void)timer;
 }
 
 /* --- answers --- */
@@ -447,44 +543,6 @@ static int disk_advance(struct disk *d, struct disk_io *io)
 	return disk_send(d, io);
 }
 
-/* What came back for @t: a verdict, with the text for people in @why. *ret_is_deferred: the
- * sense data is about an earlier write, which was acknowledged and is lost; this command did
- * not run. */
-static struct sense_verdict disk_judge(const struct task *t, char *why, size_t size,
-				       bool *ret_is_deferred)
-{
-	struct sense sense = { 0 };
-	struct sense_verdict v = { SENSE_FAIL, EIO };
-
-	*ret_is_deferred = false;
-	if (t->result == TASK_RESULT_ABORTED) { /* surely gone: send it again */
-		g_snprintf(why, size, "the command was aborted");
-		return (struct sense_verdict){ SENSE_RETRY_NOW, EIO };
-	}
-	if (t->result != TASK_RESULT_RESPONDED) {
-		g_snprintf(why, size, "the connection was lost (command %s)",
-			   task_result_name(t->result));
-		return v;
-	}
-	if (t->response != ISCSI_RESPONSE_COMPLETED) {
-		g_snprintf(why, size, "the target failed: iSCSI response 0x%02x", t->response);
-		return v;
-	}
-	sense_decode(t->sense, t->sense_bytes, &sense);
-	v = sense_judge(t->status, sense.is_valid ? &sense : NULL);
-	*ret_is_deferred = t->status == SCSI_CHECK_CONDITION && sense.is_deferred;
-	if (v.class != SENSE_OK) {
-		sense_format(t->status, sense.is_valid ? &sense : NULL, why, size);
-		return v;
-	}
-	if (t->direction != TASK_NO_DATA && (t->is_short || t->transferred != t->data_bytes)) {
-		g_snprintf(why, size, "the target moved %u of %u bytes and called it good",
-			   t->transferred, t->data_bytes);
-		return (struct sense_verdict){ SENSE_FAIL, EIO };
-	}
-	return v;
-}
-
 /* A flush has to tell of a write that was acknowledged and lost: 0, or -EIO, once. */
 static int disk_take_lost_write(struct disk *d, const struct disk_io *io)
 {
@@ -494,62 +552,111 @@ static int disk_take_lost_write(struct disk *d, const struct disk_io *io)
 	return disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO, "an earlier write was lost");
 }
 
+static void disk_changed(struct disk *d, struct path *p, enum sense_class what)
+{
+	if (d->ops && d->ops->changed)
+		d->ops->changed(d, p, what);
+}
+
+/* The command of the state could not be done by @p (NULL: removed since), for a reason that
+ * another path may not have. What the path is worth now? */
+static void disk_doubt(struct disk *d, struct disk_io *io, struct path *p,
+		       const struct disk_verdict *v)
+{
+	io->avoid = p;
+	if (!p)
+		return;
+	if (!v->has_access) {
+		disk_path_error(p, io->sent_us);
+		return;
+	}
+	disk_path_told(p, v->access);
+	disk_changed(d, p, SENSE_ALUA_CHANGED);
+}
+
+/* How long before it is sent again (ms; 0: at once), or -errno: that was it. */
+static int64_t disk_again_ms(struct disk *d, struct disk_io *io, struct path *p,
+			     const struct disk_verdict *v)
+{
+	switch (v->class) {
+	case SENSE_FAIL:
+		if (v->is_conflict && io->conflicts++ < DISK_CONFLICTS_MAX)
+			return DISK_CONFLICT_MS;
+		return -v->errno_value;
+	case SENSE_PATH:
+		disk_doubt(d, io, p, v);
+		return io->hops++ < MAX(d->usable_paths, 1) ? 0 : disk_pause_ms(d, io);
+	case SENSE_RETRY_LATER:
+		if (!v->has_access)
+			return disk_pause_ms(d, io);
+		disk_doubt(d, io, p, v); /* in transition: until when is found out */
+		return p && path_state_is_usable(p->state) ? disk_pause_ms(d, io) : 0;
+	default: /* a unit attention may say more than "send again" */
+		if (v->class != SENSE_RETRY_NOW)
+			disk_changed(d, p, v->class);
+		return ++io->tries > DISK_TRIES_MAX ? -v->errno_value : 0;
+	}
+}
+
+/* It did not succeed: again, or that was it. */
+static void disk_again(struct disk *d, struct disk_io *io, struct path *p,
+		       const struct disk_verdict *v)
+{
+	int64_t ms;
+	int r = 0;
+
+	if (d->is_gone) {
+		disk_finish(d, io, -d->gone_errno);
+		return;
+	}
+	d->stats.retries++;
+	ms = disk_again_ms(d, io, p, v);
+	if (ms < 0)
+		r = disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, (int)-ms, io->why);
+	else if (io_is_late(d, io))
+		r = disk_blame_late(d, io);
+	else if (ms)
+		disk_pause(d, io, ms);
+	else
+		r = disk_send(d, io);
+	if (r < 0)
+		disk_finish(d, io, r);
+}
+
+/* It succeeded: the next one begins with a clean slate. */
+static void disk_succeeded(struct disk *d, struct disk_io *io)
+{
+	int r;
+
+	io->tries = io->hops = io->pauses = io->conflicts = 0;
+	r = disk_advance(d, io);
+	if (r)
+		disk_finish(d, io, r > 0 ? 0 : r);
+}
+
 static void disk_task_done(struct task *t)
 {
 	struct disk_io *io = container_of(t, struct disk_io, task);
 	struct disk *d = io->disk;
-	char why[256] = "";
-	bool is_deferred;
-	struct sense_verdict v = disk_judge(t, why, sizeof(why), &is_deferred);
-	bool is_late = loop_now_us(d->loop) >= io->deadline_us;
-	int r;
+	struct path *p = io->path;
+	struct disk_verdict v = disk_judge(t, io->why, sizeof(io->why));
 
-	if (io->path)
-		io->path->in_flight--;
+	if (p) {
+		p->lane.in_flight--;
+		if (v.class != SENSE_PATH)
+			p->errors_in_row = 0;
+	}
 	io->path = NULL;
-	if (is_deferred) {
-		disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO, why);
+	if (v.is_deferred) {
+		disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO, io->why);
 		d->has_lost_write = true;
 	}
-	if (d->has_lost_write && io_is_sync(io)) {
+	if (d->has_lost_write && io_is_sync(io))
 		disk_finish(d, io, disk_take_lost_write(d, io));
-		return;
-	}
-	switch (v.class) {
-	case SENSE_OK:
-		r = disk_advance(d, io);
-		if (r)
-			disk_finish(d, io, r > 0 ? 0 : r);
-		return;
-	case SENSE_FAIL:
-		disk_finish(d, io,
-			    disk_blame(d, io,
-				       t->result == TASK_RESULT_RESPONDED
-					       ? ISDSC_SCSI_REQUEST_FAILED
-					       : ISDSC_CONNECTION_FAILED,
-				       v.errno_value, why));
-		return;
-	case SENSE_RETRY_LATER:
-	case SENSE_PATH: /* one path: it may become active again */
-		io->tries = 0;
-		break;
-	default: /* a unit attention that says more than "send again" */
-		if (v.class != SENSE_RETRY_NOW && d->changed)
-			d->changed(d, v.class);
-		break;
-	}
-	d->stats.retries++;
-	if (is_late || d->is_gone || ++io->tries > DISK_TRIES_MAX) {
-		disk_finish(d, io, disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, v.errno_value, why));
-		return;
-	}
-	if (v.class == SENSE_RETRY_LATER || v.class == SENSE_PATH) {
-		disk_pause(d, io, DISK_PAUSE_MS);
-		return;
-	}
-	r = disk_send(d, io);
-	if (r < 0)
-		disk_finish(d, io, r);
+	else if (v.class == SENSE_OK)
+		disk_succeeded(d, io);
+	else
+		disk_again(d, io, p, &v);
 }
 
 /* --- from outside --- */
@@ -559,11 +666,11 @@ static int disk_check(const struct disk *d, const struct disk_io *io)
 	uint64_t size = disk_bytes(d);
 
 	if (d->is_gone)
+		return -d->gone_errno;
+	if (list_is_empty(&d->paths))
 		return -ENODEV;
 	if (io->op == DISK_WRITE && d->is_read_only)
 		return -EROFS;
-	if (!disk_is_usable(d))
-		return -EIO;
 	if (io->op != DISK_FLUSH && (!io->bytes || io->bytes > DISK_IO_BYTES_MAX ||
 				     io->offset > size || io->bytes > size - io->offset))
 		return -EINVAL;
@@ -579,7 +686,10 @@ int disk_submit(struct disk *d, struct disk_io *io)
 	io->disk = d;
 	io->bounce = NULL;
 	io->path = NULL;
-	io->tries = 0;
+	io->avoid = NULL;
+	io->state = DISK_IO_IDLE;
+	io->why[0] = '\0';
+	io->tries = io->hops = io->pauses = io->conflicts = 0;
 	io->is_unaligned = false;
 	io->lba = io->next_lba = 0;
 	io->blocks = 0;
@@ -622,9 +732,10 @@ bool disk_withdraw(struct disk_io *io)
 		if (io->next_lba != io->lba || !io->path ||
 		    !session_withdraw(io->path->session, &io->task))
 			return false;
-		io->path->in_flight--;
+		io->path->lane.in_flight--;
 		break;
-	case DISK_IO_PAUSE: /* sent before: part of a write may be done, but none is promised */
+	case DISK_IO_WAIT_PATH:
+	case DISK_IO_PAUSE: /* perhaps sent before: a write may be done in part */
 	case DISK_IO_WAIT_RANGE:
 	case DISK_IO_WAIT_BUFFER:
 		break;
@@ -635,11 +746,15 @@ bool disk_withdraw(struct disk_io *io)
 	return true;
 }
 
-void disk_shutdown(struct disk *d)
+void disk_shutdown(struct disk *d, int errno_value)
 {
 	d->is_gone = true;
+	d->gone_errno = errno_value;
+	loop_timer_stop(&d->watch_timer);
 	list_for_each_safe(pos, &d->waiting)
-		disk_finish_later(d, list_entry(pos, struct disk_io, link), -ENODEV);
+		disk_finish_later(d, list_entry(pos, struct disk_io, link), -errno_value);
+	list_for_each_safe(pos, &d->parked)
+		disk_finish_later(d, list_entry(pos, struct disk_io, link), -errno_value);
 	list_for_each_safe(pos, &d->paused)
-		disk_finish_later(d, list_entry(pos, struct disk_io, link), -ENODEV);
+		disk_finish_later(d, list_entry(pos, struct disk_io, link), -errno_value);
 }

@@ -3,28 +3,54 @@
  * It turns a request into SCSI commands (splitting what is longer than the unit's maximum
  * transfer), serialises read-modify-write of blocks that a request covers only in part against
  * every write that touches the same blocks, judges what comes back and decides whether to send
- * again. It knows sessions and tasks, and no file system.
+ * again, and by which path (disk_path.h). It knows sessions and tasks, and no file system.
  *
  * One request is one struct disk_io, embedded in the caller's pooled object together with the
- * task that carries it: nothing is allocated. A request has one deadline; retries spend from
- * it.
+ * task that carries it: nothing is allocated. A request has one deadline (timeout_ms after it
+ * was submitted) from which everything spends: waits, attempts, recovery of the session.
  *
- *   state        true in it                                                 next
+ *   state        true in it                                             next
  *   IDLE         the caller's                                           any but SYNC, PAUSE
  *   WAIT_RANGE   on @waiting: a write of the same blocks goes first     as IDLE
- *   WAIT_BUFFER  holds its range, no bounce buffer is free              HEAD, TAIL, COMMAND, DONE
- *   HEAD         reading the first, partly covered block                TAIL, COMMAND, PAUSE, DONE
- *   TAIL         reading the last, partly covered block                 COMMAND, PAUSE, DONE
- *   COMMAND      a command for part or all of it is under way           SYNC, PAUSE, DONE
- *   SYNC         written; SYNCHRONIZE CACHE under way: FUA was asked    PAUSE, DONE
+ *   WAIT_BUFFER  holds its range, no bounce buffer is free              HEAD, TAIL, COMMAND,
+ *                                                                       DONE
+ *   HEAD         reading the first, partly covered block                TAIL, COMMAND, (*)
+ *   TAIL         reading the last, partly covered block                 COMMAND, (*)
+ *   COMMAND      a command for part or all of it is under way           SYNC, (*)
+ *   SYNC         written; SYNCHRONIZE CACHE under way: FUA was asked    (*)
  *                for, and the unit has a write cache and no FUA
+ *   (*) these three as well:
  *   PAUSE        waits before it is sent again (BUSY ...)               the state before, DONE
+ *   WAIT_PATH    on @parked: there are paths, none is usable. Sent      the state before, DONE
+ *                again by disk_kick(), fails at its deadline
  *   DONE         done() is about to run or has run                      -
  *
- * Which tasks may be sent again: READ, WRITE and SYNCHRONIZE CACHE of a disk may be, whatever
- * became of the first (they say where, not "next"); so every check condition that calls for it
- * leads to a new command, and so does an abort. A command whose connection was lost ends with
- * -EIO. */
+ * What is sent again. READ, WRITE and SYNCHRONIZE CACHE of a disk are, whatever became of the
+ * first: they say where, not "next", so that twice does what once does. (Not so for commands of
+ * the control path: query.h.) A request leaves its range only at its end, so nothing of ours
+ * gets between two attempts.
+ *
+ *   what came back                         what is done
+ *   not answered: never sent, maybe        again, by another path if there is one, as soon as
+ *   executed, aborted; target failure;     there is; at once the first time, then after pauses;
+ *   standby, unavailable, offline          until the deadline
+ *   ALUA transition                        the path waits for what it becomes
+ *   BUSY, TASK SET FULL, becoming ready    again after a pause that grows from 50 ms to 1 s,
+ *                                          until the deadline
+ *   unit attention, disturbed,             again at once, at most DISK_TRIES_MAX times
+ *   TASK ABORTED
+ *   RESERVATION CONFLICT                   a few times within a second, then EBUSY
+ *   anything else                          fails
+ *
+ * What is promised. A read succeeds only when the target answered GOOD and every byte of every
+ * command came; else @data is worthless. A write that fails may have been written, in part or
+ * all. A write that succeeds was written by its last attempt. When an earlier attempt was
+ * *maybe executed* and its session begins anew, the target has ended that attempt before the
+ * next one is sent (RFC 7143 6.3.5: reinstatement). When the next attempt goes by another path,
+ * that is not so: a first attempt whose data the target has completely may still be carried out
+ * until the target notices that its connection is gone, and if it is as slow as that, over a
+ * later write of the same blocks. Every multipath initiator lives with it; a write that still
+ * waits for R2Ts cannot do it, nor can one that was aborted. */
 #ifndef ISCSIFS_DISK_H
 #define ISCSIFS_DISK_H
 
@@ -33,8 +59,9 @@
 #include <stdint.h>
 
 #include "base/loop.h"
-#include "base/object.h"
+#include "base/policy.h"
 #include "base/pool.h"
+#include "core/disk_path.h"
 #include "iscsi/session.h"
 #include "iscsi/task.h"
 #include "scsi/inquiry.h"
@@ -52,6 +79,7 @@ enum disk_io_state {
 	DISK_IO_COMMAND,
 	DISK_IO_SYNC,
 	DISK_IO_PAUSE,
+	DISK_IO_WAIT_PATH,
 	DISK_IO_DONE,
 };
 
@@ -59,9 +87,9 @@ enum disk_io_state {
 struct disk_io {
 	/* set by the caller */
 	enum disk_op op;
-	bool is_fua; /* a write that is durable when done() runs */
+	bool is_fua;	 /* a write that is durable when done() runs */
 	uint64_t offset; /* bytes; any */
-	uint32_t bytes; /* any up to DISK_IO_BYTES_MAX; offset + bytes within the disk (checked) */
+	uint32_t bytes; /* up to DISK_IO_BYTES_MAX; offset + bytes within the disk (checked) */
 	uint8_t *data;
 	/* Runs once, never from inside disk_submit(): 0, or -errno (a read's @data is then
 	 * worthless). */
@@ -70,16 +98,18 @@ struct disk_io {
 	/* the disk's own */
 	struct disk *disk;
 	struct task task;
-	struct list link; /* one of the disk's lists */
-	struct path *path; /* of the command under way */
+	struct list link;	  /* one of the disk's lists */
+	struct path *path;	  /* of the command under way; NULL: it was removed meanwhile */
+	const struct path *avoid; /* where it went wrong; only to compare with */
 	enum disk_io_state state, paused_state;
-	uint8_t *bounce;   /* from the bounce pool when blocks are covered in part */
+	uint8_t *bounce;	/* from the bounce pool when blocks are covered in part */
 	uint64_t lba, next_lba; /* first block; first block not asked for yet */
-	uint32_t blocks, command_blocks; /* all blocks touched; blocks of the command under way */
-	unsigned tries;
-	int64_t deadline_us, again_us;
+	uint32_t blocks, command_blocks; /* all that are touched; of the command under way */
+	unsigned tries, hops, pauses, conflicts; /* of the command under way, so far */
+	int64_t deadline_us, again_us, sent_us;
 	bool is_unaligned;
 	int result;
+	char why[160]; /* what went wrong last; "": nothing did */
 };
 
 #define DISK_IO_BYTES_MAX (1024 * 1024)
@@ -90,61 +120,90 @@ struct disk_stats {
 	uint64_t reads, writes, flushes, read_bytes, write_bytes, errors, retries, unaligned;
 };
 
-/* A way to the logical unit. Holds a reference of the session. */
-struct path {
-	struct list link;
-	struct disk *disk;
-	struct session *session;
-	uint8_t lun[8];
-	bool is_usable;
-	unsigned in_flight;
+/* What a disk tells its owner. From the loop, also inside disk_ calls; members may be NULL. */
+struct disk_ops {
+	/* Something about the unit is different (SENSE_CAPACITY_CHANGED ...), told by @p (NULL:
+	 * it has been removed since): look again. */
+	void (*changed)(struct disk *d, struct path *p, enum sense_class what);
+	/* For the `error` files: @what failed, @why. */
+	void (*failed)(struct disk *d, const char *what, int code, int errno_value,
+		       const char *why);
+	/* The state of @p was @before. */
+	void (*path_changed)(struct disk *d, struct path *p, enum path_state before);
+	/* Whoever knows what the unit should be: look at the end of @p again. */
+	void (*verify)(struct path *p);
+	/* The target is being asked to make the port group of @p active. */
+	void (*activating)(struct disk *d, struct path *p);
+	/* disk_watch(): the time has come. */
+	void (*look)(struct disk *d);
 };
 
+/* Counted: each lun object that is this disk holds a reference, and every request's sender
+ * holds one of a lun. */
 struct disk {
+	unsigned refs;
+	struct loop_reap reap;
 	struct loop *loop;
-	struct object *owner; /* the lun object: failures are written there; not a reference */
-	char name[256];	      /* for messages: "iqn.x lun 3"; set by the owner */
+	const struct disk_ops *ops; /* NULL: nobody is told */
+	GList *luns; /* of struct lun *: with this disk, also gone ones that are open (lun.c) */
+	char name[256]; /* for messages: "iqn.x: lun 3"; set by the owner */
 	struct list paths;
-	struct pool *bounce;  /* of DISK_BOUNCE_BYTES items; borrowed */
+	struct path *only;     /* the one usable path, when it is just one: the fast way */
+	unsigned usable_paths; /* by their state */
+	int64_t stranded_us;   /* loop time when the last of them ceased to be; 0: never */
+	enum policy policy;
+	uint64_t policy_clock;
+	struct loop_timer watch_timer;
+	int64_t reported_us;   /* when target port groups were asked for, last (disk_watch.c) */
+	bool is_report_wanted; /* ... and they are to be asked for again, soon */
+	bool is_activated; /* explicit activation was tried since a path was usable */
+	struct pool *bounce;   /* of DISK_BOUNCE_BYTES items; borrowed */
 	uint64_t blocks;
 	uint32_t block_bytes;
 	uint32_t max_command_blocks;
 	bool is_read_only, has_write_cache, has_fua;
 	bool has_lost_write; /* a deferred error came: the next flush must tell (SPC-4 4.5.5) */
-	bool is_gone; /* everything ends with -ENODEV */
-	int64_t timeout_ms; /* of a request */
+	bool is_gone;	     /* everything ends with -@gone_errno */
+	int gone_errno;
+	int64_t timeout_ms;   /* of a request */
 	struct list active;   /* hold their range; a command of theirs may be under way */
 	struct list waiting;  /* for their range, in order of arrival */
 	struct list paused;   /* active ones that wait for time to pass */
+	struct list parked;   /* active ones that wait for a path, oldest first */
 	struct list finished; /* done() is to be called by @finish, which also wakes @waiting */
-	unsigned active_count, active_unaligned; /* in @active or @paused */
-	struct loop_timer pause_timer;
-	struct loop_call finish;
-	unsigned log_budget; /* lines left in this second: a dead disk must not fill the log */
-	int64_t log_second;
+	unsigned active_count, active_unaligned; /* in @active, @paused or @parked */
+	struct loop_timer pause_timer, park_timer;
+	struct loop_call finish, kick;
+	uint32_t jitter;       /* of pauses */
+	unsigned event_budget; /* left in this second: a dead disk must not fill the log */
+	int64_t event_second;
 	struct disk_stats stats;
-	/* A unit attention said that something changed (SENSE_CAPACITY_CHANGED ...): the owner
-	 * looks again. */
-	void (*changed)(struct disk *d, enum sense_class what);
 };
 
-void disk_init(struct disk *d, struct loop *l, struct object *owner, struct pool *bounce);
-/* No request may be outstanding. */
-void disk_done(struct disk *d);
+/* One reference, the caller's. */
+struct disk *disk_new(struct loop *l, const struct disk_ops *ops, struct pool *bounce);
+struct disk *disk_ref(struct disk *d);
+/* With the last one no request may be outstanding; the memory goes at the end of the turn. */
+void disk_unref(struct disk *d);
 /* Geometry, as the scan found it. -EINVAL for a block length out of range. */
 int disk_set_geometry(struct disk *d, const struct capacity *c, const struct block_limits *b);
 uint64_t disk_bytes(const struct disk *d);
-/* Requests from now on, and those waiting, end with -ENODEV; those under way end when their
- * session hands them back. */
-void disk_shutdown(struct disk *d);
+/* Requests from now on, and those waiting, end with -@errno_value (ENODEV; ESTALE: another unit
+ * is where this one was); those under way end when their session hands them back. */
+void disk_shutdown(struct disk *d, int errno_value);
 
-/* Holds a reference of @s until removed. */
-struct path *disk_add_path(struct disk *d, struct session *s, const uint8_t lun[8]);
-void disk_remove_path(struct disk *d, struct session *s);
+/* Some path is usable (by its state, and its session). */
 bool disk_is_usable(const struct disk *d);
+/* A path has become usable: what is parked is sent, soon. */
+void disk_kick(struct disk *d);
 
-/* 0: done() will run. -errno at once (done() never runs): -EINVAL out of range, -EROFS,
- * -ENODEV, -EIO (no usable path). */
+/* Have ops->look() called in @ms, or sooner if that was asked for. Done by the disk when a
+ * request waits for a path. */
+void disk_watch(struct disk *d, int64_t ms);
+
+/* 0: done() will run. -errno at once (done() never runs): -EINVAL out of range, -EROFS; -ENODEV
+ * (or as disk_shutdown() said): it is gone, or has no path at all. That no path is usable now
+ * is no error: the request waits. */
 int disk_submit(struct disk *d, struct disk_io *io);
 /* Someone does not want to wait any longer: a request not yet sent is taken back (true: done()
  * never runs). */

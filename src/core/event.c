@@ -1,19 +1,378 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Events: see event.h. */
+/* Events: the table of what there is, and the ring of what happened; event.h is the manual. The
+ * ring is made with the daemon, and event_emit() writes into it in place: it works when memory
+ * is out, which is when it is needed. */
 #include "core/event.h"
 
+#include <assert.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
 
 #include "base/log.h"
+#include "base/text.h"
+#include "core/daemon.h"
+#include "iscsi/session.h"
+
+/* Sessions know these by number. */
+static_assert((int)SESSION_EVENT_TASKS_REASSIGNED == EVENT_TASKS_REASSIGNED, "event ids");
+static_assert((int)SESSION_EVENT_TASK_ABORTED == EVENT_TASK_ABORTED, "event ids");
+static_assert((int)SESSION_EVENT_RENEGOTIATED == EVENT_RENEGOTIATED, "event ids");
+
+#define FIRST_OWN EVENT_CONNECTION_UP
+#define GUIDE_EVENTS 62
+#define LOG_LINES_PER_S 50 /* a storm of events must not fill the log */
+
+/* ---- the table ---- */
+
+struct row {
+	enum event_severity severity;
+	const char *name, *text;
+	bool is_raised;
+};
+
+#define INFO EVENT_INFO
+#define WARNING EVENT_WARNING
+#define ERROR EVENT_ERROR
+#define RAISED true
+/* Named, but nothing raises it: yet, or here at all. */
+#define SILENT false
+
+/* clang-format off */
+
+/* Driver events of the guide, by number: those that the initiator goes on after by itself are
+ * warnings, those after which something that was asked for is not done are errors. */
+static const struct row guide_rows[GUIDE_EVENTS + 1] = {
+	[1] = { WARNING, "connect-failed",
+		"No TCP connection to a portal of the target; its address and port are told.",
+		RAISED },
+	[2] = { ERROR, "no-session-resources",
+		"A session could not be made for want of memory or of descriptors.", SILENT },
+	[3] = { ERROR, "bad-command-window",
+		"MaxCmdSN of the last login response lies before its ExpCmdSN.", SILENT },
+	[4] = { ERROR, "bad-burst-lengths",
+		"The target's MaxBurstLength is less than FirstBurstLength.", SILENT },
+	[5] = { ERROR, "no-local-address",
+		"The address or interface to connect from cannot be used.", SILENT },
+	[6] = { ERROR, "no-connection-resources",
+		"A connection could not be made for want of memory or of descriptors.", SILENT },
+	[7] = { WARNING, "send-failed",
+		"A PDU could not be sent; the error of the network is told.", SILENT },
+	[8] = { WARNING, "request-timed-out",
+		"The target or a discovery server did not answer a request in time.", RAISED },
+	[9] = { WARNING, "command-timed-out",
+		"The target did not answer a SCSI command in time; the operation code is told.",
+		RAISED },
+	[10] = { ERROR, "login-failed",
+		 "The target refused a login; status class and detail are told.", RAISED },
+	[11] = { ERROR, "bad-login-response",
+		 "A login response breaks the protocol.", RAISED },
+	[12] = { ERROR, "bad-redirect",
+		 "The target sent us on, but the address that it gave is none.", RAISED },
+	[13] = { ERROR, "unknown-auth-method",
+		 "The target chose an AuthMethod that was not offered.", RAISED },
+	[14] = { ERROR, "unknown-chap-algorithm",
+		 "The target chose a CHAP algorithm that was not offered.", RAISED },
+	[15] = { ERROR, "bad-chap-challenge",
+		 "The target's CHAP challenge is neither hexadecimal nor base64.", RAISED },
+	[16] = { ERROR, "bad-chap-key",
+		 "An unexpected key came during the CHAP exchange.", RAISED },
+	[17] = { ERROR, "wrong-chap-response",
+		 "The target did not prove that it knows the secret.", RAISED },
+	[18] = { ERROR, "no-header-digest",
+		 "Header digests are demanded here, but the target does not do them.", RAISED },
+	[19] = { ERROR, "no-data-digest",
+		 "Data digests are demanded here, but the target does not do them.", RAISED },
+	[20] = { WARNING, "connection-lost",
+		 "A connection was lost in full feature phase; it is being brought back.",
+		 RAISED },
+	[21] = { WARNING, "segment-too-long",
+		 "A data segment is longer than MaxRecvDataSegmentLength.", RAISED },
+	[22] = { WARNING, "header-digest-error",
+		 "The header digest of a PDU is wrong.", RAISED },
+	[23] = { WARNING, "bad-pdu",
+		 "A PDU from the target breaks the protocol.", RAISED },
+	[24] = { WARNING, "bad-opcode",
+		 "A PDU from the target has an operation code that does not exist.", RAISED },
+	[25] = { WARNING, "data-digest-error",
+		 "The data digest of a PDU is wrong.", RAISED },
+	[26] = { WARNING, "too-much-data",
+		 "The target sent more data than was asked for.", RAISED },
+	[27] = { INFO, "unknown-tag",
+		 "An answer belongs to no task: it may have come too late.", RAISED },
+	[28] = { WARNING, "bad-r2t",
+		 "A request for data (R2T) asks for what was not offered.", RAISED },
+	[29] = { WARNING, "pdu-rejected",
+		 "The target rejected a PDU of ours; reason and PDU are told.", RAISED },
+	[30] = { ERROR, "no-work-item",
+		 "No helper was free for a request.", SILENT },
+	[31] = { ERROR, "no-request-resources",
+		 "No memory for a request.", SILENT },
+	[32] = { WARNING, "logout-requested",
+		 "The target asked us to log out (asynchronous message).", RAISED },
+	[33] = { ERROR, "chap-challenge-too-long",
+		 "The target's CHAP challenge is longer than 1024 bytes.", RAISED },
+	[34] = { INFO, "reconnected",
+		 "A connection that had been lost is back.", RAISED },
+	[35] = { ERROR, "target-secret-short",
+		 "The secret that the target is to prove has less than 12 bytes.", SILENT },
+	[36] = { ERROR, "initiator-secret-short",
+		 "Our CHAP secret has less than 12 bytes.", SILENT },
+	[37] = { ERROR, "no-crypto",
+		 "The library for CHAP does not work: persistent logins wait.", SILENT },
+	[38] = { ERROR, "chap-not-offered",
+		 "CHAP is demanded here, but the target does not do it.", RAISED },
+	[39] = { WARNING, "target-reset-sent",
+		 "The target was reset (task management), because it did not answer or on request.",
+		 RAISED },
+	[40] = { ERROR, "chap-required",
+		 "The target demands CHAP, for which nothing is set up here.", RAISED },
+	[41] = { ERROR, "no-auth-method",
+		 "The target left out AuthMethod in the security negotiation.", RAISED },
+	[42] = { WARNING, "bad-status-number",
+		 "A PDU has an unexpected StatSN; the expected and the given one are told.",
+		 RAISED },
+	[43] = { ERROR, "login-timed-out",
+		 "The target did not answer a login in time.", RAISED },
+	[44] = { WARNING, "logout-timed-out",
+		 "The target did not answer a logout in time.", RAISED },
+	[45] = { WARNING, "add-connection-timed-out",
+		 "The target did not answer the login of a further connection in time.", RAISED },
+	[46] = { ERROR, "discovery-timed-out",
+		 "The target did not answer SendTargets in time.", SILENT },
+	[47] = { ERROR, "verb-timed-out",
+		 "The target did not answer a SCSI command of a verb in time.", SILENT },
+	[48] = { WARNING, "nop-timed-out",
+		 "The target did not answer a ping (NOP-Out) in time.", RAISED },
+	[49] = { WARNING, "task-management-timed-out",
+		 "The target did not answer a task management request in time.", RAISED },
+	[50] = { WARNING, "text-timed-out",
+		 "The target did not answer a text request in time.", RAISED },
+	[51] = { WARNING, "asked-logout-timed-out",
+		 "The target asked for a logout and then did not answer it in time.", SILENT },
+	[52] = { ERROR, "ipsec-setup-timed-out",
+		 "IPsec was not set up for a connection in time.", SILENT },
+	[53] = { WARNING, "ipsec-release-timed-out",
+		 "IPsec of a connection was not released in time.", SILENT },
+	[54] = { ERROR, "crypt-timed-out",
+		 "Data was not encrypted or decrypted in time.", SILENT },
+	[55] = { ERROR, "no-send-resources",
+		 "No memory to send data with.", SILENT },
+	[56] = { ERROR, "mapping-failed",
+		 "The memory of a request cannot be used; the request failed.", SILENT },
+	[57] = { ERROR, "no-io-resources",
+		 "No memory for a request; it failed.", SILENT },
+	[58] = { ERROR, "no-tag",
+		 "No task tag was free for a request; it failed.", SILENT },
+	[59] = { WARNING, "closed-in-login",
+		 "The target closed the connection before the login was complete.", RAISED },
+	[60] = { WARNING, "data-in-response",
+		 "A SCSI Response carries data that is not sense data.", SILENT },
+	[61] = { ERROR, "data-pdu-order-refused",
+		 "The target wants DataPDUInOrder=No, which was not offered.", SILENT },
+	[62] = { ERROR, "data-sequence-order-refused",
+		 "The target wants DataSequenceInOrder=No, which was not offered.", SILENT },
+};
+
+#define OWN(id) [(id) - FIRST_OWN]
+static const struct row own_rows[EVENT_OWN_END - FIRST_OWN] = {
+	OWN(EVENT_CONNECTION_UP) = { INFO, "connection-up",
+		"A connection of a session is logged in.", RAISED },
+	OWN(EVENT_CONNECTION_REMOVED) = { INFO, "connection-removed",
+		"A connection was logged out in peace.", RAISED },
+	OWN(EVENT_SESSION_RETRYING) = { WARNING, "session-retrying",
+		"A session has no connection left; it is being brought back.", RAISED },
+	OWN(EVENT_SESSION_UP) = { INFO, "session-up",
+		"A session is logged in, for the first time or again.", RAISED },
+	OWN(EVENT_SESSION_ENDED) = { INFO, "session-ended",
+		"A session has ended; it is not brought back.", RAISED },
+	OWN(EVENT_PATH_ADDED) = { INFO, "path-added",
+		"A session shows a LUN: a path to it.", RAISED },
+	OWN(EVENT_PATH_REMOVED) = { INFO, "path-removed",
+		"A session does not show a LUN any more, or has ended.", RAISED },
+	OWN(EVENT_PATH_FAILED) = { WARNING, "path-failed",
+		"A path to a LUN cannot be used: requests take others, or wait.", RAISED },
+	OWN(EVENT_PATH_RESTORED) = { INFO, "path-restored",
+		"A path that had failed can be used again.", RAISED },
+	OWN(EVENT_PATH_STATE) = { INFO, "path-state",
+		"The target changed what it says of a path (ALUA): optimized, standby ...",
+		RAISED },
+	OWN(EVENT_POLICY_CHANGED) = { INFO, "policy-changed",
+		"A policy, a role or a weight was set.", RAISED },
+	OWN(EVENT_LUN_ADDED) = { INFO, "lun-added", "A LUN has appeared.", RAISED },
+	OWN(EVENT_LUN_REMOVED) = { INFO, "lun-removed", "A LUN has gone.", RAISED },
+	OWN(EVENT_LUN_REPLACED) = { WARNING, "lun-replaced",
+		"Another unit is where a LUN was: what was open of the old one fails.", RAISED },
+	OWN(EVENT_LUN_RESIZED) = { INFO, "lun-resized", "The size of a LUN has changed.",
+		RAISED },
+	OWN(EVENT_LUN_NOT_MERGED) = { WARNING, "lun-not-merged",
+		"Two LUNs tell the same identity and are not one: they stay apart.", RAISED },
+	OWN(EVENT_IO_FAILED) = { ERROR, "io-failed",
+		"A request of a disk failed for good, or its time was up.", RAISED },
+	OWN(EVENT_TASKS_REASSIGNED) = { INFO, "tasks-reassigned",
+		"Tasks of a lost connection go on by another one (ErrorRecoveryLevel 2).",
+		RAISED },
+	OWN(EVENT_TASK_ABORTED) = { WARNING, "task-aborted",
+		"A command did not end in time: it was aborted, or the unit or session reset.",
+		RAISED },
+	OWN(EVENT_RENEGOTIATED) = { INFO, "renegotiated",
+		"Parameters of a session were negotiated anew.", RAISED },
+};
+
+/* clang-format on */
+
+/* NULL: no such id. */
+static const struct row *find_row(unsigned id)
+{
+	if (id >= 1 && id <= GUIDE_EVENTS)
+		return &guide_rows[id];
+	if (id >= FIRST_OWN && id < EVENT_OWN_END)
+		return &own_rows[id - FIRST_OWN];
+	return NULL;
+}
+
+gboolean event_info_at(size_t index, struct event_info *ret)
+{
+	unsigned id = (unsigned)index + 1;
+	const struct row *row;
+
+	if (index >= GUIDE_EVENTS + G_N_ELEMENTS(own_rows))
+		return FALSE;
+	if (id > GUIDE_EVENTS)
+		id += FIRST_OWN - GUIDE_EVENTS - 1;
+	row = find_row(id);
+	*ret = (struct event_info){ .id = id,
+				    .severity = row->severity,
+				    .name = row->name,
+				    .text = row->text,
+				    .is_raised = row->is_raised };
+	return TRUE;
+}
+
+const char *event_severity_name(enum event_severity s)
+{
+	static const char *const names[] = { "info", "warning", "error" };
+
+	return names[s];
+}
+
+/* ---- the ring ---- */
+
+struct event_log {
+	uint64_t bytes;	    /* of the lines of all that there were */
+	uint64_t last;	    /* seq of the newest; 0: none. Seq n is in ring[n % EVENT_RING] */
+	int64_t log_second; /* the log had @log_lines in this second, and lost @log_lost */
+	unsigned log_lines, log_lost;
+	struct event ring[EVENT_RING];
+};
+
+struct event_log *event_log_new(void)
+{
+	return g_new0(struct event_log, 1);
+}
+
+void event_log_free(struct event_log *e)
+{
+	g_free(e);
+}
+
+#define LINE_MAX_BYTES (EVENT_TEXT_MAX + 128)
+
+/* The line of @v; its length without the NUL. */
+static size_t format_line(const struct event *v, char line[LINE_MAX_BYTES])
+{
+	time_t seconds = (time_t)(v->time_us / G_USEC_PER_SEC);
+	char when[32] = "-";
+	struct tm tm;
+	int n;
+
+	if (gmtime_r(&seconds, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
+	n = snprintf(line, LINE_MAX_BYTES, "%s.%03dZ %s %u %s %s\n", when,
+		     (int)(v->time_us % G_USEC_PER_SEC / 1000),
+		     event_severity_name(v->severity), v->id, find_row(v->id)->name, v->text);
+	assert(n > 0 && n < LINE_MAX_BYTES);
+	return (size_t)n;
+}
+
+static void tell_log(struct event_log *e, const struct event *v, const char *name)
+{
+	static const enum log_level levels[] = { LOG_LEVEL_INFO, LOG_LEVEL_WARNING,
+						 LOG_LEVEL_ERROR };
+	int64_t second = v->time_us / G_USEC_PER_SEC;
+
+	if (!log_is_enabled(levels[v->severity]))
+		return;
+	if (second != e->log_second) {
+		if (e->log_lost)
+			log_warning("%u more events: see the file `events`", e->log_lost);
+		e->log_second = second;
+		e->log_lines = e->log_lost = 0;
+	}
+	if (e->log_lines >= LOG_LINES_PER_S) {
+		e->log_lost++;
+		return;
+	}
+	e->log_lines++;
+	log_write(levels[v->severity], "%s (event %u %s)", v->text, v->id, name);
+}
 
 void event_emit(struct daemon *d, unsigned id, const char *fmt, ...)
 {
-	g_autofree char *text = NULL;
+	const struct row *row = find_row(id);
+	struct event_log *e = d->events;
+	char line[LINE_MAX_BYTES];
+	char text[2 * EVENT_TEXT_MAX]; /* so that text_plain() sees that it must cut */
+	struct event *v;
 	va_list ap;
+	int n;
 
-	(void)d;
+	assert(row);
 	va_start(ap, fmt);
-	text = g_strdup_vprintf(fmt, ap);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_debug("event %u: %s", id, text);
+	v = &e->ring[++e->last % EVENT_RING];
+	v->seq = e->last;
+	v->time_us = g_get_real_time();
+	v->id = id;
+	v->severity = row->severity;
+	text_plain(text, n < 0 ? 0 : MIN((size_t)n, sizeof(text) - 1), v->text,
+		   sizeof(v->text));
+	e->bytes += format_line(v, line);
+	tell_log(e, v, row->name);
+}
+
+/* ---- reading it ---- */
+
+uint64_t event_log_bytes(const struct event_log *e)
+{
+	return e->bytes;
+}
+
+int64_t event_log_time_us(const struct event_log *e)
+{
+	return e->ring[e->last % EVENT_RING].time_us;
+}
+
+uint64_t event_print_after(const struct event_log *e, uint64_t after, GString *out)
+{
+	uint64_t dropped = e->last > EVENT_RING ? e->last - EVENT_RING : 0;
+	char line[LINE_MAX_BYTES];
+
+	if (after < dropped) {
+		g_string_append_printf(out, "# %" G_GUINT64_FORMAT " older ones were dropped\n",
+				       (guint64)(dropped - after));
+		after = dropped;
+	}
+	for (; after < e->last; after++) {
+		size_t bytes = format_line(&e->ring[(after + 1) % EVENT_RING], line);
+
+		g_string_append_len(out, line, (gssize)bytes);
+	}
+	return after;
+}
+
+void event_print(const struct event_log *e, GString *out)
+{
+	event_print_after(e, 0, out);
 }

@@ -45,6 +45,7 @@ enum event_own {
 };
 
 enum event_severity { EVENT_INFO, EVENT_WARNING, EVENT_ERROR };
+const char *event_severity_name(enum event_severity s); /* "info", "warning", "error" */
 
 struct event {
 	uint64_t seq; /* from 1, no gap */
@@ -54,16 +55,24 @@ struct event {
 	char text[EVENT_TEXT_MAX]; /* "session 3 iqn.x: ...", one line */
 };
 
-struct event_log; /* a member of the daemon */
+struct event_log; /* struct daemon has one: events */
 
 struct event_log *event_log_new(void);
 void event_log_free(struct event_log *e);
-/* Remember and log. Allocates nothing; may be called from anywhere in the loop thread. An id that
- * is not in the table is a programmer's error. @fmt says what happened, the object first. */
+/* Remember and log (a storm of them is cut short in the log, not in the ring). Allocates nothing;
+ * may be called from anywhere in the loop thread. An id that is not in the table is a programmer's
+ * error. @fmt says what happened, the object first; a text that is too long is cut, bytes that
+ * could forge a line are escaped. */
 void event_emit(struct daemon *d, unsigned id, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Lines "TIME SEVERITY ID NAME TEXT", oldest first. */
+/* Lines "TIME SEVERITY ID NAME TEXT", oldest first; before them a line "# ..." when older ones were
+ * dropped. TIME is UTC with milliseconds. */
 void event_print(const struct event_log *e, GString *out);
+/* How long the lines of all are together, those that were dropped included: where the next one will
+ * begin for a reader that has followed from the start. */
+uint64_t event_log_bytes(const struct event_log *e);
+/* When the newest was (wall clock); 0: there is none. */
+int64_t event_log_time_us(const struct event_log *e);
 /* Those with seq > @after: for readers that follow. Returns the last seq printed. */
 uint64_t event_print_after(const struct event_log *e, uint64_t after, GString *out);
 
@@ -73,6 +82,7 @@ struct event_info {
 	enum event_severity severity;
 	const char *name; /* "connection-lost" */
 	const char *text; /* what it means, when it is raised */
+	bool is_raised;	  /* false: the row only keeps the guide's number; nothing raises it yet */
 };
 gboolean event_info_at(size_t index, struct event_info *ret);
 

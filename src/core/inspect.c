@@ -53,7 +53,7 @@ static void on_answer(void *arg, const struct query_answer *a)
 		r = i->tell(i, a);
 	if (r < 0)
 		error_set_errno(&err, ISDSC_SCSI_REQUEST_FAILED, -r, "%s: %s",
-				i->lun->disk.name,
+				i->lun->disk->name,
 				a->result < 0 ? a->text : "the answer is not understood");
 	inspection_end(i, err);
 }
@@ -77,7 +77,7 @@ static void inspect(struct lun *l, int page, const uint8_t *cdb, unsigned cdb_by
 
 	if (!p) {
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO,
-				"%s: no session to ask it by", l->disk.name);
+				"%s: no session to ask it by", l->disk->name);
 		operation_finish(op, err);
 		return;
 	}
@@ -89,7 +89,7 @@ static void inspect(struct lun *l, int page, const uint8_t *cdb, unsigned cdb_by
 	i->tell = tell;
 	daemon_hold(l->target->daemon);
 	operation_step(op, on_cancel, i);
-	i->query = query_start(p->session, p->lun, cdb, cdb_bytes, data_bytes, on_answer, i);
+	i->query = query_start(p->session, p->wire, cdb, cdb_bytes, data_bytes, on_answer, i);
 }
 
 static void tell_data(struct operation *op, const struct query_answer *a)
@@ -115,11 +115,11 @@ static void on_reset(struct session *s, int result, void *arg)
 	(void)s;
 	if (result < 0)
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO,
-				"%s: the connection was lost during the reset", r->lun->disk.name);
+				"%s: the connection was lost during the reset", r->lun->disk->name);
 	else if (result != ISCSI_TMF_COMPLETE)
 		error_set_errno(&err, ISDSC_REQUEST_NOT_SUPPORTED,
 				result == ISCSI_TMF_UNSUPPORTED ? EOPNOTSUPP : EIO,
-				"%s: the target refused the reset, response %d", r->lun->disk.name,
+				"%s: the target refused the reset, response %d", r->lun->disk->name,
 				result);
 	daemon_release(r->lun->target->daemon);
 	operation_finish(r->op, err);
@@ -137,7 +137,7 @@ void inspect_reset(struct lun *l, struct operation *op)
 
 	r->lun = l;
 	r->op = op;
-	if (p && session_tmf(p->session, ISCSI_TMF_LOGICAL_UNIT_RESET, p->lun, on_reset, r) == 0) {
+	if (p && session_tmf(p->session, ISCSI_TMF_LOGICAL_UNIT_RESET, p->wire, on_reset, r) == 0) {
 		object_ref(&l->obj);
 		operation_ref(op);
 		daemon_hold(l->target->daemon);
@@ -145,7 +145,7 @@ void inspect_reset(struct lun *l, struct operation *op)
 	}
 	g_free(r);
 	error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO, "%s: no session to reset it by",
-			l->disk.name);
+			l->disk->name);
 	operation_finish(op, err);
 }
 

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Logging out: of one session, or of all sessions of a target. Refused while a unit would be
  * pulled away under a process that has it open, unless forced. The sessions log out in
- * parallel; a target that does not answer is left after logout_ms. Cannot be cancelled: who no
- * longer waits for it lets it go on. */
+ * parallel; a target that does not answer is left after logout_ms, and a session that is being
+ * brought back just ends. Cannot be cancelled: who no longer waits for it lets it go on. */
 #include <errno.h>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/event.h"
+#include "core/mcs.h"
+#include "core/revive.h"
 #include "core/target.h"
+
+#define EVENT_LOGOUT_TIMED_OUT 44
 
 struct logout {
 	struct target *target;
@@ -19,7 +24,7 @@ struct logout {
 
 static bool is_in_use(const struct lun *l, const struct nexus *n)
 {
-	return l->open_count && (!n || lun_depends_on(l, n));
+	return lun_is_open(l) && lun_depends_on(l, n);
 }
 
 /* @n NULL: all sessions of @t. */
@@ -101,10 +106,15 @@ static void on_logged_out(struct session *s, const GError *err, void *arg)
 
 	if (err) {
 		o->silent++;
-		log_warning("session %u %s: logged out without the target's consent: %s",
-			    s->sid, o->target->name, err->message);
+		event_emit(d, EVENT_SESSION_ENDED,
+			   "session %u %s: logged out without the target's consent: %s", s->sid,
+			   o->target->name, err->message);
+		if (error_errno(err) == ETIMEDOUT)
+			event_emit(d, EVENT_LOGOUT_TIMED_OUT, "session %u %s: %s", s->sid,
+				   o->target->name, err->message);
 	} else {
-		log_info("session %u %s: logged out", s->sid, o->target->name);
+		event_emit(d, EVENT_SESSION_ENDED, "session %u %s: logged out", s->sid,
+			   o->target->name);
 	}
 	if (n)
 		nexus_remove(n);
@@ -116,6 +126,8 @@ static void on_logged_out(struct session *s, const GError *err, void *arg)
 static void logout_nexus(struct logout *o, struct nexus *n)
 {
 	n->is_logging_out = true;
+	mcs_give_up(n);
+	revive_stop(n->revive);
 	o->sessions++;
 	if (session_logout(n->session, on_logged_out, o) < 0) {
 		nexus_remove(n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Logical units: what a scan found becomes an object, stays the same object as long as it tells
- * the same identity, and goes when no session shows it any more.
+/* Logical units as objects: made, found by their wwid, told of what happens to their disk,
+ * gone. What a scan brings is in lun_found.c.
  *
  * Invariants: a unit on its target's list has at least one path; daemon->luns_by_wwid names,
  * for each wwid, one unit that has it and is not gone. */
@@ -11,16 +11,18 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/log.h"
+#include "base/text.h"
+#include "core/disk_watch.h"
+#include "core/event.h"
 #include "core/target.h"
 
 #define HINT_MIN 4096
 #define HINT_MAX (1024 * 1024)
-#define TYPE_DISK 0x00
+#define EVENTS_A_SECOND 10 /* of requests that failed, of one disk */
 
 /* ---- by wwid ---- */
 
-static void wwid_add(struct lun *l)
+void lun_remember_wwid(struct lun *l)
 {
 	GHashTable *luns = l->target->daemon->luns_by_wwid;
 
@@ -41,7 +43,7 @@ static struct lun *find_other(struct daemon *d, const struct lun *not_this)
 }
 
 /* @l no longer has its wwid: another unit with the same one takes the place. */
-static void wwid_remove(struct lun *l)
+void lun_forget_wwid(struct lun *l)
 {
 	struct daemon *d = l->target->daemon;
 	struct lun *other;
@@ -51,44 +53,123 @@ static void wwid_remove(struct lun *l)
 	g_hash_table_remove(d->luns_by_wwid, l->wwid);
 	other = find_other(d, l);
 	if (other)
-		wwid_add(other);
+		lun_remember_wwid(other);
 }
-
-/* ---- making and freeing ---- */
 
 static void lun_free(struct object *o)
 {
 	struct lun *l = container_of(o, struct lun, obj);
 
-	disk_done(&l->disk);
+	l->disk->luns = g_list_remove(l->disk->luns, l);
+	disk_unref(l->disk);
 	g_hash_table_unref(l->open_pids);
 	object_unref(&l->target->obj);
 	object_done(o);
 	g_free(l);
 }
 
+/* ---- what its disk tells ---- */
+
 /* A unit attention met by I/O: whatever it was, looking again tells what is true now. */
-static void lun_disk_changed(struct disk *disk, enum sense_class what)
+static void on_disk_changed(struct disk *d, struct path *p, enum sense_class what)
 {
-	struct lun *l = container_of(disk, struct lun, disk);
+	struct nexus *n = p ? nexus_of_session(p->session) : NULL;
+	struct operation *op;
 
-	if (l->obj.is_gone || what == SENSE_RESET || what == SENSE_RESERVATION_CHANGED)
+	if (what == SENSE_ALUA_CHANGED) {
+		disk_watch_changed(d);
 		return;
+	}
+	if (!n || !nexus_is_usable(n) || what == SENSE_RESET ||
+	    what == SENSE_RESERVATION_CHANGED)
+		return;
+	/* Not one byte more of it before it is known whose it is. */
+	if (what == SENSE_LUNS_CHANGED || what == SENSE_INQUIRY_CHANGED) {
+		p->is_doubted = true;
+		disk_path_update(p);
+	}
+	if (what == SENSE_INQUIRY_CHANGED) {
+		lun_verify(p);
+		return;
+	}
 	if (what != SENSE_LUNS_CHANGED) {
-		lun_rescan(l, NULL);
+		lun_rescan(p->lun, NULL);
 		return;
 	}
-	for (GList *k = l->target->nexuses; k; k = k->next) {
-		struct nexus *n = k->data;
-		struct operation *op;
-
-		if (!nexus_is_usable(n) || !lun_has_session(l, n->session))
-			continue;
-		op = operation_new(l->obj.loop, NULL, NULL);
-		lun_scan(n, op);
-		operation_unref(op);
-	}
+	op = operation_new(n->session->loop, NULL, NULL);
+	lun_scan(n, op);
+	operation_unref(op);
 }
+
+static bool may_tell(struct disk *d)
+{
+	int64_t second = loop_now_ms(d->loop) / 1000;
+
+	if (second != d->event_second) {
+		d->event_second = second;
+		d->event_budget = EVENTS_A_SECOND;
+	}
+	if (!d->event_budget)
+		return false;
+	d->event_budget--;
+	return true;
+}
+
+static struct daemon *daemon_of(const struct disk *d)
+{
+	return ((const struct lun *)d->luns->data)->target->daemon;
+}
+
+static void on_disk_failed(struct disk *d, const char *what, int code, int errno_value,
+			   const char *why)
+{
+	for (GList *k = d->luns; k; k = k->next)
+		object_fail_text(&((struct lun *)k->data)->obj, what, code, errno_value, why);
+	if (may_tell(d))
+		event_emit(daemon_of(d), EVENT_IO_FAILED, "%s: %s failed: %s", d->name, what,
+			   why);
+}
+
+static unsigned event_of(enum path_state now, enum path_state before)
+{
+	if (now == PATH_FAILED || now == PATH_LOST)
+		return EVENT_PATH_FAILED;
+	return before >= PATH_FAILED && now < PATH_FAILED ? EVENT_PATH_RESTORED
+							  : EVENT_PATH_STATE;
+}
+
+static void on_path_changed(struct disk *d, struct path *p, enum path_state before)
+{
+	if (p->is_announced)
+		event_emit(daemon_of(d), event_of(p->state, before),
+			   "%s: path by session %u: %s (was %s)", d->name, p->session->sid,
+			   path_state_name(p->state), path_state_name(before));
+	if (p->state != PATH_OPTIMIZED)
+		disk_watch(d, p->state == PATH_FAILED ? PATH_TRY_MS : 0);
+	if (!path_state_is_usable(p->state))
+		return;
+	d->is_activated = false;
+	if (!p->lun->has_disk) /* what it could not tell before */
+		lun_verify(p);
+}
+
+static void on_activating(struct disk *d, struct path *p)
+{
+	event_emit(daemon_of(d), EVENT_PATH_STATE,
+		   "%s: path by session %u: target port group %u is asked to become active",
+		   d->name, p->session->sid, p->port.group);
+}
+
+static const struct disk_ops disk_ops = {
+	.changed = on_disk_changed,
+	.failed = on_disk_failed,
+	.path_changed = on_path_changed,
+	.verify = lun_verify,
+	.activating = on_activating,
+	.look = disk_watch_look,
+};
+
+/* ---- making and freeing ---- */
 
 static int compare_luns(const void *a, const void *b)
 {
@@ -97,7 +178,13 @@ static int compare_luns(const void *a, const void *b)
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static struct lun *lun_new(struct target *t, const struct lun_facts *f)
+void lun_name_disk(const struct lun *l)
+{
+	g_snprintf(l->disk->name, sizeof(l->disk->name), "%s: lun %u", l->target->name,
+		   l->number);
+}
+
+struct lun *lun_new(struct target *t, const struct lun_facts *f)
 {
 	struct lun *l = g_new0(struct lun, 1);
 
@@ -106,237 +193,53 @@ static struct lun *lun_new(struct target *t, const struct lun_facts *f)
 	object_ref(&t->obj);
 	l->number = f->number;
 	l->open_pids = g_hash_table_new(NULL, NULL);
-	disk_init(&l->disk, t->obj.loop, &l->obj, &t->daemon->bounce);
-	g_snprintf(l->disk.name, sizeof(l->disk.name), "%s: lun %u", t->name, l->number);
-	l->disk.changed = lun_disk_changed;
+	l->disk = disk_new(t->obj.loop, &disk_ops, &t->daemon->bounce);
+	l->disk->luns = g_list_append(NULL, l);
+	lun_name_disk(l);
 	t->luns = g_list_insert_sorted(t->luns, l, compare_luns);
+	event_emit(t->daemon, EVENT_LUN_ADDED, "%s: lun %u appeared", t->name, l->number);
 	return l;
 }
 
-static void remove_all_paths(struct lun *l)
+/* Other units of the same disk keep theirs. */
+static void remove_own_paths(struct lun *l)
 {
-	struct list *node;
+	list_for_each_safe(pos, &l->disk->paths) {
+		struct path *p = list_entry(pos, struct path, link);
 
-	while ((node = list_first(&l->disk.paths)))
-		disk_remove_path(&l->disk, list_entry(node, struct path, link)->session);
+		if (p->lun == l)
+			disk_path_remove(p);
+	}
 }
 
-void lun_gone(struct lun *l)
+/* What is told of the disk from now on bears the name of one that is there. */
+static void rename_disk(struct lun *gone)
+{
+	for (GList *k = gone->disk->luns; k; k = k->next) {
+		const struct lun *l = k->data;
+
+		if (l == gone || l->obj.is_gone)
+			continue;
+		lun_name_disk(l);
+		return;
+	}
+}
+
+void lun_gone(struct lun *l, int errno_value)
 {
 	struct target *t = l->target;
 
-	log_debug("%s: lun %u is gone", t->name, l->number);
+	event_emit(t->daemon, errno_value == ESTALE ? EVENT_LUN_REPLACED : EVENT_LUN_REMOVED,
+		   "%s: lun %u %s", t->name, l->number,
+		   errno_value == ESTALE ? "is another unit now: files open on it get ESTALE"
+					 : "is gone");
 	t->luns = g_list_remove(t->luns, l);
-	wwid_remove(l);
-	disk_shutdown(&l->disk);
-	remove_all_paths(l);
+	lun_forget_wwid(l);
+	remove_own_paths(l);
+	rename_disk(l);
+	if (list_is_empty(&l->disk->paths))
+		disk_shutdown(l->disk, errno_value);
 	object_gone(&l->obj);
-}
-
-/* ---- identity ---- */
-
-static bool is_same_text(const char *a, const char *b, bool *ret_is_told)
-{
-	*ret_is_told = *a || *b;
-	return !strcmp(a, b);
-}
-
-/* @ret_is_sure: by a name that is the unit's own, not just one of its make. */
-static bool compare_identity(const struct lun *l, const struct lun_facts *f, bool *ret_is_sure)
-{
-	bool is_same = is_same_text(l->wwid, f->wwid, ret_is_sure);
-
-	if (l->inquiry.type != f->inquiry.type)
-		return false;
-	if (*ret_is_sure)
-		return is_same;
-	is_same = is_same_text(l->serial, f->serial, ret_is_sure);
-	if (*ret_is_sure)
-		return is_same;
-	return !strcmp(l->inquiry.vendor, f->inquiry.vendor) &&
-	       !strcmp(l->inquiry.product, f->inquiry.product);
-}
-
-bool lun_is_same(const struct lun *l, const struct lun_facts *f)
-{
-	bool is_sure;
-
-	return compare_identity(l, f, &is_sure);
-}
-
-/* May @n's new path lead to the unit that is open as @l? By another session than those it knows
- * only with a name of its own and an unchanged size: else a file system could continue on
- * somebody else's disk. By a session that it knows, a new size is news, not a new unit. */
-static bool may_continue(const struct lun *l, const struct nexus *n, const struct lun_facts *f)
-{
-	bool is_sure;
-
-	if (!compare_identity(l, f, &is_sure))
-		return false;
-	if (l->has_disk && f->has_capacity &&
-	    l->capacity.block_bytes != f->capacity.block_bytes)
-		return false;
-	if (lun_has_session(l, n->session))
-		return true;
-	if (l->has_disk && f->has_capacity && l->capacity.blocks != f->capacity.blocks)
-		return false;
-	return is_sure;
-}
-
-/* ---- what a scan found ---- */
-
-static void set_capacity(struct lun *l, const struct lun_facts *f)
-{
-	uint64_t before = l->has_disk ? disk_bytes(&l->disk) : 0;
-
-	if (disk_set_geometry(&l->disk, &f->capacity, &f->limits) < 0) {
-		l->has_disk = false;
-		l->not_ready = EMEDIUMTYPE;
-		log_warning("%s: lun %u: %" G_GUINT64_FORMAT
-			    " blocks of %u bytes are not supported",
-			    l->target->name, l->number, f->capacity.blocks,
-			    f->capacity.block_bytes);
-		return;
-	}
-	l->capacity = f->capacity;
-	if (l->has_disk && disk_bytes(&l->disk) != before)
-		log_info("%s: lun %u: size changed from %" G_GUINT64_FORMAT
-			 " to %" G_GUINT64_FORMAT " bytes",
-			 l->target->name, l->number, before, disk_bytes(&l->disk));
-	l->has_disk = true;
-}
-
-static void lun_update(struct lun *l, const struct lun_facts *f)
-{
-	if (strcmp(l->wwid, f->wwid) != 0)
-		wwid_remove(l);
-	memcpy(l->wire, f->wire, sizeof(l->wire));
-	l->inquiry = f->inquiry;
-	memcpy(l->serial, f->serial, sizeof(l->serial));
-	memcpy(l->wwid, f->wwid, sizeof(l->wwid));
-	l->limits = f->limits;
-	l->not_ready = f->not_ready;
-	wwid_add(l);
-	if (f->inquiry.type != TYPE_DISK || f->inquiry.qualifier)
-		return;
-	if (f->has_capacity)
-		set_capacity(l, f);
-	if (f->has_mode)
-		l->mode = f->mode;
-	l->disk.is_read_only = l->mode.is_write_protected;
-	l->disk.has_fua = l->mode.has_dpo_fua;
-	/* Not told: better a flush too many. */
-	l->disk.has_write_cache = !l->mode.has_page || l->mode.write_cache;
-}
-
-/* None: as long as anyone would want to wait. */
-void lun_take_timeout(struct lun *l, const struct session *s)
-{
-	int64_t ms = s->config.timeouts.command_ms;
-
-	l->disk.timeout_ms = ms ? ms : COMMAND_MS_MAX;
-}
-
-void lun_found(struct nexus *n, const struct lun_facts *f)
-{
-	struct target *t = n->target;
-	struct lun *l = target_find_lun(t, f->number);
-
-	if (l && !may_continue(l, n, f)) {
-		struct path *p = lun_usable_path(l);
-
-		if (p && p->session != n->session) {
-			log_warning("%s: lun %u is another unit by session %u: ignored there",
-				    t->name, l->number, n->session->sid);
-			return;
-		}
-		log_warning("%s: lun %u is another unit now", t->name, l->number);
-		lun_gone(l);
-		l = NULL;
-	}
-	if (!l)
-		l = lun_new(t, f);
-	lun_update(l, f);
-	lun_take_timeout(l, n->session);
-	if (!lun_has_session(l, n->session))
-		disk_add_path(&l->disk, n->session, f->wire);
-}
-
-static void drop_path(struct nexus *n, struct lun *l)
-{
-	disk_remove_path(&l->disk, n->session);
-	if (list_is_empty(&l->disk.paths))
-		lun_gone(l);
-}
-
-void lun_missing(struct nexus *n, struct lun *l)
-{
-	if (!lun_has_session(l, n->session))
-		return;
-	log_debug("%s: lun %u is not shown any more by session %u", n->target->name, l->number,
-		  n->session->sid);
-	drop_path(n, l);
-}
-
-void lun_remove_nexus(struct nexus *n)
-{
-	for (GList *k = n->target->luns, *next; k; k = next) {
-		next = k->next;
-		if (lun_has_session(k->data, n->session))
-			drop_path(n, k->data);
-	}
-}
-
-/* ---- paths ---- */
-
-static struct path *find_path(const struct lun *l, const struct session *s)
-{
-	list_for_each(pos, &l->disk.paths) {
-		struct path *p = list_entry(pos, struct path, link);
-
-		if (p->session == s)
-			return p;
-	}
-	return NULL;
-}
-
-bool lun_has_session(const struct lun *l, const struct session *s)
-{
-	return find_path(l, s) != NULL;
-}
-
-struct path *lun_usable_path(const struct lun *l)
-{
-	list_for_each(pos, &l->disk.paths) {
-		struct path *p = list_entry(pos, struct path, link);
-
-		if (p->is_usable && session_is_usable(p->session))
-			return p;
-	}
-	return NULL;
-}
-
-void lun_set_usable(struct nexus *n, bool is_usable)
-{
-	for (GList *k = n->target->luns; k; k = k->next) {
-		struct path *p = find_path(k->data, n->session);
-
-		if (p)
-			p->is_usable = is_usable;
-	}
-}
-
-bool lun_depends_on(const struct lun *l, const struct nexus *n)
-{
-	if (!lun_has_session(l, n->session))
-		return false;
-	list_for_each(pos, &l->disk.paths) {
-		struct path *p = list_entry(pos, struct path, link);
-
-		if (p->session != n->session && session_is_usable(p->session))
-			return false;
-	}
-	return true;
 }
 
 /* ---- what people see ---- */
@@ -345,7 +248,7 @@ const char *lun_state_name(const struct lun *l)
 {
 	if (l->obj.is_gone)
 		return "gone";
-	if (!lun_usable_path(l))
+	if (!disk_is_usable(l->disk))
 		return "no-path";
 	return l->not_ready ? "not-ready" : "ready";
 }
@@ -393,7 +296,8 @@ static bool is_alive(const struct lun *l, pid_t pid, struct holder *ret)
 	return true;
 }
 
-char *lun_holder(const struct lun *l)
+/* Who has this one open? */
+static char *describe_holder(const struct lun *l)
 {
 	struct holder holder, ended_holder = { .name = "?" };
 	bool is_unseen = false;
@@ -401,8 +305,6 @@ char *lun_holder(const struct lun *l)
 	GHashTableIter iter;
 	void *key;
 
-	if (!l->open_count)
-		return NULL;
 	g_hash_table_iter_init(&iter, l->open_pids);
 	while (g_hash_table_iter_next(&iter, &key, NULL)) {
 		pid_t pid = GPOINTER_TO_INT(key);
@@ -427,6 +329,80 @@ char *lun_holder(const struct lun *l)
 			l->target->name, l->number, (int)ended, ended_holder.name);
 	return g_strdup_printf("%s: lun %u is open%s", l->target->name, l->number,
 			       is_unseen ? " by a process of another pid namespace" : "");
+}
+
+bool lun_is_open(const struct lun *l)
+{
+	for (GList *k = l->disk->luns; k; k = k->next)
+		if (((struct lun *)k->data)->open_count)
+			return true;
+	return false;
+}
+
+char *lun_holder(const struct lun *l)
+{
+	for (GList *k = l->disk->luns; k; k = k->next) {
+		const struct lun *same = k->data;
+
+		if (same->open_count)
+			return describe_holder(same);
+	}
+	return NULL;
+}
+
+/* ---- what people set ---- */
+
+gboolean lun_set_policy(struct lun *l, const char *name, GError **err)
+{
+	if (policy_parse(name, &l->disk->policy) < 0) {
+		error_set(err, ISDSC_INVALID_LOAD_BALANCE_POLICY,
+			  "%s: \"%s\" is no policy; reading `ctl` lists them", l->disk->name,
+			  name);
+		return FALSE;
+	}
+	event_emit(l->target->daemon, EVENT_POLICY_CHANGED, "%s: policy %s", l->disk->name,
+		   name);
+	return TRUE;
+}
+
+static struct path *find_path_by_number(const struct lun *l, const char *sid)
+{
+	uint64_t number;
+
+	if (text_parse_u64(sid, 0, UINT_MAX, &number) < 0)
+		return NULL;
+	list_for_each(pos, &l->disk->paths) {
+		struct path *p = list_entry(pos, struct path, link);
+
+		if (p->session->sid == number)
+			return p;
+	}
+	return NULL;
+}
+
+gboolean lun_set_path(struct lun *l, const char *sid, const char *role, int64_t weight,
+		      GError **err)
+{
+	struct path *p = find_path_by_number(l, sid);
+	bool is_standby = role && !strcmp(role, "standby");
+
+	if (!p) {
+		error_set_errno(err, ISDSC_INVALID_PATH_ID, ENOENT,
+				"%s: no path by a session %s", l->disk->name, sid);
+		return FALSE;
+	}
+	if (role && !is_standby && strcmp(role, "active") != 0) {
+		error_set(err, ISDSC_INVALID_PARAMETER, "a role is active or standby");
+		return FALSE;
+	}
+	if (role)
+		p->lane.is_standby = is_standby;
+	if (weight >= 0)
+		p->lane.weight = (unsigned)weight;
+	event_emit(l->target->daemon, EVENT_POLICY_CHANGED,
+		   "%s: path by session %u: role %s, weight %u", l->disk->name, p->session->sid,
+		   p->lane.is_standby ? "standby" : "active", p->lane.weight);
+	return TRUE;
 }
 
 struct lun *target_find_lun(struct target *t, uint32_t number)

@@ -57,9 +57,21 @@ const struct command_key login_keys[] = {
 	  .help = "bytes of data in a PDU that we accept" },
 	{ "max_outstanding_r2t", COMMAND_NUMBER, 1, 65535,
 	  .help = "MaxOutstandingR2T: transfer requests at once" },
-	{ "max_connections", COMMAND_NUMBER, 1, 65535, .help = "only 1 in this version" },
+	{ "data_pdu_in_order", COMMAND_BOOL,
+	  .help = "DataPDUInOrder; no: a target may send the PDUs of a burst in any order" },
+	{ "data_sequence_in_order", COMMAND_BOOL,
+	  .help = "DataSequenceInOrder; no: a target may move bursts in any order" },
+	/* Asked for so that add-connection works wherever the target lets it; to agree to more
+	 * than are used costs neither side anything, and every target answers with what it can.
+	 */
+	{ "max_connections", COMMAND_NUMBER, 1, 65535,
+	  .help = "MaxConnections: connections in a session, at most" },
+	/* 0 is what every target does well. Some agree to 2 with nothing behind it (tgtd), or
+	 * fall over their own recovery (LIO of Linux 6.1): whoever has a good one asks for
+	 * more. */
 	{ "erl", COMMAND_NUMBER, 0, 2,
-	  .help = "ErrorRecoveryLevel; only 0 in this version" },
+	  .help = "ErrorRecoveryLevel; above 0 only with a target that is known to do it "
+		  "well" },
 	{ "time2wait", COMMAND_NUMBER, 0, 3600,
 	  .help = "DefaultTime2Wait: seconds before a reconnect" },
 	{ "time2retain", COMMAND_NUMBER, 0, 3600,
@@ -75,7 +87,10 @@ const struct command_key login_keys[] = {
 	{ "command_timeout", COMMAND_SECONDS,
 	  .help = "time for a SCSI command, retries included" },
 
-	{ "multipath", COMMAND_BOOL, .help = "a second session; only no in this version" },
+	{ "multipath", COMMAND_BOOL,
+	  .help = "one of several sessions with the target; all of them must have it" },
+	{ "pr_key", COMMAND_NUMBER, 1, UINT64_MAX,
+	  .help = "persistent reservation key, registered at each unit by each path" },
 	{ "persist", COMMAND_BOOL, .help = "log in at every start; only no in this version" },
 	{ "expose", COMMAND_CHOICE, .choices = "file|block|none",
 	  .help = "what becomes of the units; only file in this version" },
@@ -89,9 +104,8 @@ const struct command_key login_keys[] = {
 static const struct {
 	const char *key, *as_now;
 } not_yet[] = {
-	{ "instance", NULL },	   { "multipath", "no" }, { "persist", "no" },
-	{ "expose", "file" },	   { "erl", "0" },	  { "ipsec_required", "no" },
-	{ "security_flags", "0" }, { "mapping", NULL },	  { "max_connections", "1" },
+	{ "instance", NULL },	    { "persist", "no" },       { "expose", "file" },
+	{ "ipsec_required", "no" }, { "security_flags", "0" }, { "mapping", NULL },
 };
 
 /* What moves as one (B6). */
@@ -226,6 +240,13 @@ static void set(struct login_options *o, const char *key, char *value)
 const char *login_option(const struct login_options *o, const char *key)
 {
 	return o->values ? g_hash_table_lookup(o->values, key) : NULL;
+}
+
+bool login_option_number(const struct login_options *o, const char *key, uint64_t *ret)
+{
+	const char *value = login_option(o, key);
+
+	return value && text_parse_u64(value, 0, UINT64_MAX, ret) == 0;
 }
 
 void login_options_done(struct login_options *o)

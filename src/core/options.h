@@ -42,6 +42,8 @@ void login_options_copy(struct login_options *to, const struct login_options *fr
 void login_options_merge(struct login_options *o, const struct login_options *under);
 void login_options_done(struct login_options *o); /* wipes secrets; idempotent */
 const char *login_option(const struct login_options *o, const char *key);
+/* False when it was not given; *ret is then untouched. */
+bool login_option_number(const struct login_options *o, const char *key, uint64_t *ret);
 
 /* A session's configuration from the daemon's defaults and @o, with an ISID not used yet.
  * @target_name NULL: discovery. FALSE and @err (bad combination: auth=chap without a secret, a

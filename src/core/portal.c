@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "core/dial.h"
 #include "core/discovery.h"
+#include "core/event.h"
 
 enum refresh_state { REFRESH_DIALLING, REFRESH_ASKING, REFRESH_LEAVING };
 
@@ -173,22 +174,22 @@ static void on_answer(struct session *s, const GByteArray *answer, const GError 
 		refresh_end(r);
 }
 
-static void on_dialled(void *arg, struct session *s, const char *portal, const GError *err)
+static void on_dialled(void *arg, const struct dial_result *result)
 {
 	static const char request[] = "SendTargets=All";
 	struct refresh *r = arg;
 	int rc;
 
-	(void)portal;
 	r->dial = NULL;
-	if (err) {
-		r->error = g_error_copy(err);
+	if (result->error) {
+		event_emit(r->daemon, result->event, "%s", result->error->message);
+		r->error = g_error_copy(result->error);
 		refresh_end(r);
 		return;
 	}
-	r->session = s;
+	r->session = result->session;
 	r->state = REFRESH_ASKING;
-	rc = session_text(s, request, sizeof(request), on_answer, r);
+	rc = session_text(r->session, request, sizeof(request), on_answer, r);
 	if (rc == 0)
 		return;
 	error_set_errno(&r->error, ISDSC_CONNECTION_FAILED, -rc, "discovery at %s: %s",
@@ -238,7 +239,7 @@ static gboolean may_refresh(const struct portal *p, GError **err)
 
 void portal_refresh(struct portal *p, struct operation *op)
 {
-	struct target_portal portal = { p->host, p->port, -1 };
+	struct dial_portal portal = { p->host, p->port, login_option(&p->options, "source") };
 	struct session_config config;
 	struct refresh *r;
 	GError *err = NULL;
@@ -259,14 +260,12 @@ void portal_refresh(struct portal *p, struct operation *op)
 	p->running = op;
 	p->state = PORTAL_BUSY;
 	operation_step(op, on_cancel, r);
-	r->dial = dial_start(
-		&(struct dial_config){ .daemon = p->daemon,
-				       .who = "discovery",
-				       .session = &config,
-				       .portals = &portal,
-				       .count = 1,
-				       .source = login_option(&p->options, "source") },
-		on_dialled, r);
+	r->dial = dial_start(&(struct dial_config){ .daemon = p->daemon,
+						    .who = "discovery",
+						    .session = &config,
+						    .portals = &portal,
+						    .count = 1 },
+			     on_dialled, r);
 	session_config_done(&config);
 }
 

@@ -36,6 +36,7 @@ struct query {
 	uint8_t *data;
 	unsigned tries_now, tries_later, tries_short;
 	bool is_over; /* @answer is final */
+	bool is_change, is_once;
 	struct query_answer answer;
 	char text[200];
 	/* NULL: cancelled */
@@ -112,7 +113,7 @@ static void query_take(struct query *q)
 {
 	const struct task *t = &q->task;
 
-	if (t->is_short && q->tries_short++ < TRIES_SHORT_MAX) {
+	if (t->is_short && !q->is_change && q->tries_short++ < TRIES_SHORT_MAX) {
 		query_send(q);
 		return;
 	}
@@ -151,8 +152,24 @@ static void query_judge(struct query *q)
 		break;
 	default: /* unit attentions, and what was disturbed on the way */
 		q->answer.seen |= 1u << verdict.class;
-		query_again(q, false, -verdict.errno_value);
+		if (q->is_change && q->answer.sense.key != SENSE_KEY_UNIT_ATTENTION)
+			query_end(q, -verdict.errno_value, q->text);
+		else
+			query_again(q, false, -verdict.errno_value);
 	}
+}
+
+/* No answer. */
+static void query_judge_silence(struct query *q)
+{
+	enum task_result fate = q->task.result;
+
+	q->answer.fate = fate;
+	g_snprintf(q->text, sizeof(q->text), "no answer (%s)", task_result_name(fate));
+	if (q->is_once || (q->is_change && fate != TASK_RESULT_NEVER_SENT))
+		query_end(q, -ETIMEDOUT, q->text);
+	else
+		query_again(q, false, -ETIMEDOUT);
 }
 
 static void query_task_done(struct task *t)
@@ -164,15 +181,13 @@ static void query_task_done(struct task *t)
 	} else if (t->result == TASK_RESULT_RESPONDED) {
 		query_judge(q);
 	} else {
-		g_snprintf(q->text, sizeof(q->text), "no answer (%s)",
-			   task_result_name(t->result));
-		query_again(q, false, -ETIMEDOUT);
+		query_judge_silence(q);
 	}
 }
 
-struct query *query_start(struct session *s, const uint8_t lun[8], const uint8_t *cdb,
-			  unsigned cdb_bytes, uint32_t data_bytes,
-			  void (*done)(void *arg, const struct query_answer *a), void *arg)
+static struct query *query_new(struct session *s, const uint8_t lun[8], const uint8_t *cdb,
+			       unsigned cdb_bytes,
+			       void (*done)(void *arg, const struct query_answer *a), void *arg)
 {
 	struct query *q = g_new0(struct query, 1);
 
@@ -185,16 +200,45 @@ struct query *query_start(struct session *s, const uint8_t lun[8], const uint8_t
 	memcpy(q->task.lun, lun, sizeof(q->task.lun));
 	memcpy(q->task.cdb, cdb, cdb_bytes);
 	q->task.cdb_bytes = (uint8_t)cdb_bytes;
-	if (data_bytes) {
-		q->data = g_malloc0(data_bytes);
-		q->task.data = q->data;
-		q->task.data_bytes = data_bytes;
-		q->task.direction = TASK_READ;
-	}
 	loop_timer_init(s->loop, &q->pause, query_pause_over);
 	loop_call_init(&q->call, query_run);
 	loop_call_queue(s->loop, &q->call);
 	return q;
+}
+
+/* Takes @data. */
+static void query_set_data(struct query *q, uint8_t *data, uint32_t bytes,
+			   enum task_direction direction)
+{
+	q->data = q->task.data = data;
+	q->task.data_bytes = bytes;
+	q->task.direction = bytes ? direction : TASK_NO_DATA;
+}
+
+struct query *query_start(struct session *s, const uint8_t lun[8], const uint8_t *cdb,
+			  unsigned cdb_bytes, uint32_t data_bytes,
+			  void (*done)(void *arg, const struct query_answer *a), void *arg)
+{
+	struct query *q = query_new(s, lun, cdb, cdb_bytes, done, arg);
+
+	query_set_data(q, g_malloc0(data_bytes), data_bytes, TASK_READ);
+	return q;
+}
+
+struct query *query_write(struct session *s, const uint8_t lun[8], const uint8_t *cdb,
+			  unsigned cdb_bytes, const uint8_t *data, uint32_t data_bytes,
+			  void (*done)(void *arg, const struct query_answer *a), void *arg)
+{
+	struct query *q = query_new(s, lun, cdb, cdb_bytes, done, arg);
+
+	q->is_change = true;
+	query_set_data(q, g_memdup2(data, data_bytes), data_bytes, TASK_WRITE);
+	return q;
+}
+
+void query_once(struct query *q)
+{
+	q->is_once = true;
 }
 
 void query_cancel(struct query *q)

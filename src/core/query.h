@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A query: one SCSI command that the control path wants the answer of (the scan, the verbs of a
- * unit). It only reads, so it may be sent again: at once after a unit attention, after a pause
- * when the unit is busy, a bounded number of times each. Allocates; not for the data path. */
+ * unit, reservations). Allocates; not for the data path.
+ *
+ * What only reads may be sent again, a bounded number of times: at once after a unit attention
+ * or without an answer, after a pause when the unit is busy. What changes something
+ * (query_write()) says "now" or "next", and twice is not once: it is sent again only when it
+ * surely was not carried out (unit attention, BUSY, not ready, never sent). All else is told to
+ * its owner as what it was: @fate. */
 #ifndef ISCSIFS_QUERY_H
 #define ISCSIFS_QUERY_H
 
@@ -13,9 +18,10 @@
 
 /* Borrowed for the time of the callback. */
 struct query_answer {
-	int result;	     /* 0, or -errno */
-	const char *text;    /* why not 0: "illegal request, ... (05/25/00)" */
-	const uint8_t *data; /* result 0: what came */
+	int result;	       /* 0, or -errno */
+	enum task_result fate; /* when not @has_response: what became of the command */
+	const char *text;      /* why not 0: "illegal request, ... (05/25/00)" */
+	const uint8_t *data;   /* result 0: what came */
 	uint32_t bytes;
 	bool has_response; /* the target answered: @status, @sense are its word */
 	uint8_t status;
@@ -32,6 +38,13 @@ struct query;
 struct query *query_start(struct session *s, const uint8_t lun[8], const uint8_t *cdb,
 			  unsigned cdb_bytes, uint32_t data_bytes,
 			  void (*done)(void *arg, const struct query_answer *a), void *arg);
+/* The same with @data_bytes of parameters (copied), for a command that changes something.
+ * -ETIMEDOUT when it was sent and not answered. */
+struct query *query_write(struct session *s, const uint8_t lun[8], const uint8_t *cdb,
+			  unsigned cdb_bytes, const uint8_t *data, uint32_t data_bytes,
+			  void (*done)(void *arg, const struct query_answer *a), void *arg);
+/* One that is to find out whether there is an answer at all: without one it ends at once. */
+void query_once(struct query *q);
 /* done() will not run. NULL is fine. */
 void query_cancel(struct query *q);
 

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/probe.h"
 #include "core/query.h"
 #include "core/target.h"
 #include "scsi/cdb.h"
@@ -24,13 +25,6 @@
 #define ROUNDS_MAX 4		 /* that the target asks for; a person may have more */
 #define LIST_BYTES_FIRST 4096	 /* 511 units */
 #define LIST_BYTES_MAX (8 << 20) /* a million units: more is no list but an attack */
-#define PAGE_BYTES 252
-#define PAGE_LONG_BYTES 2048 /* VPD 83; SPC-3 and later have two bytes of length */
-#define SPC_3 5
-#define SPC 3
-#define TYPE_DISK 0x00
-#define TYPE_UNKNOWN 0x1f
-#define QUALIFIER_NONE 3 /* no unit can be here */
 #define ALL (-1)
 
 struct unit {
@@ -38,19 +32,11 @@ struct unit {
 	uint8_t wire[8];
 };
 
-/* One unit being looked at. */
-struct probe {
+/* A place for a unit being looked at. */
+struct slot {
+	struct probe probe;
 	struct scan *scan;
-	struct query *query; /* NULL: free, or between two steps */
 	bool is_busy;
-	unsigned step;
-	struct lun_facts facts;
-	uint8_t pages[PAGE_BYTES]; /* VPD 00 */
-	uint32_t pages_bytes;
-	bool is_missing;
-	bool is_silent;	  /* not even INQUIRY */
-	bool is_doubtful; /* a page with its identity could not be had this time */
-	bool is_not_ready;
 };
 
 struct scan {
@@ -68,216 +54,8 @@ struct scan {
 	GArray *units; /* of struct unit: this round's */
 	unsigned next;
 	GHashTable *probed; /* numbers */
-	struct probe probes[SCAN_PARALLEL];
+	struct slot slots[SCAN_PARALLEL];
 	unsigned running;
-};
-
-/* ---- the steps of a unit ---- */
-
-static bool has_page(const struct probe *p, uint8_t page)
-{
-	if (p->pages_bytes)
-		return inquiry_has_page(p->pages, p->pages_bytes, page);
-	/* Some that have them do not list them. */
-	return p->facts.inquiry.version >= SPC && (page == 0x80 || page == 0x83);
-}
-
-static bool is_disk(const struct probe *p)
-{
-	return p->facts.inquiry.type == TYPE_DISK && !p->facts.inquiry.qualifier;
-}
-
-static unsigned build_inquiry(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	(void)p;
-	*ret_bytes = PAGE_BYTES;
-	return cdb_inquiry(cdb, false, 0, PAGE_BYTES);
-}
-
-static void take_inquiry(struct probe *p, const struct query_answer *a)
-{
-	if (query_is_no_unit(a)) {
-		p->is_missing = true;
-	} else if (a->result < 0 || inquiry_decode(a->data, a->bytes, &p->facts.inquiry) < 0) {
-		p->is_silent = true;
-		p->facts.inquiry.type = TYPE_UNKNOWN;
-		p->facts.not_ready = a->result < 0 ? -a->result : EPROTO;
-	} else if (p->facts.inquiry.qualifier == QUALIFIER_NONE) {
-		p->is_missing = true;
-	} else if (p->facts.inquiry.qualifier) {
-		p->facts.not_ready = ENXIO; /* could be here, but is not connected */
-	}
-}
-
-static unsigned build_pages(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	(void)p;
-	*ret_bytes = PAGE_BYTES;
-	return cdb_inquiry(cdb, true, 0x00, PAGE_BYTES);
-}
-
-static void take_pages(struct probe *p, const struct query_answer *a)
-{
-	if (a->result < 0)
-		return;
-	p->pages_bytes = MIN(a->bytes, PAGE_BYTES);
-	memcpy(p->pages, a->data, p->pages_bytes);
-}
-
-/* "Illegal request" is an answer: there is no such page. Anything else leaves it open. */
-static bool is_refused(const struct query_answer *a)
-{
-	return a->has_response && a->sense.is_valid &&
-	       a->sense.key == SENSE_KEY_ILLEGAL_REQUEST;
-}
-
-static unsigned build_serial(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	*ret_bytes = PAGE_BYTES;
-	return has_page(p, 0x80) ? cdb_inquiry(cdb, true, 0x80, PAGE_BYTES) : 0;
-}
-
-static void take_serial(struct probe *p, const struct query_answer *a)
-{
-	if (!a->result)
-		inquiry_serial(a->data, a->bytes, p->facts.serial, sizeof(p->facts.serial));
-	else if (!is_refused(a))
-		p->is_doubtful = true;
-}
-
-static unsigned build_wwid(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	uint16_t bytes = p->facts.inquiry.version >= SPC_3 ? PAGE_LONG_BYTES : PAGE_BYTES;
-
-	*ret_bytes = bytes;
-	return has_page(p, 0x83) ? cdb_inquiry(cdb, true, 0x83, bytes) : 0;
-}
-
-static void take_wwid(struct probe *p, const struct query_answer *a)
-{
-	if (!a->result)
-		inquiry_wwid(a->data, a->bytes, p->facts.wwid, sizeof(p->facts.wwid));
-	else if (!is_refused(a))
-		p->is_doubtful = true;
-}
-
-static unsigned build_limits(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	*ret_bytes = PAGE_BYTES;
-	return is_disk(p) && has_page(p, 0xb0) ? cdb_inquiry(cdb, true, 0xb0, PAGE_BYTES) : 0;
-}
-
-static void take_limits(struct probe *p, const struct query_answer *a)
-{
-	if (!a->result)
-		inquiry_block_limits(a->data, a->bytes, &p->facts.limits);
-}
-
-static unsigned build_ready(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	*ret_bytes = 0;
-	return is_disk(p) ? cdb_test_unit_ready(cdb) : 0;
-}
-
-static void take_ready(struct probe *p, const struct query_answer *a)
-{
-	if (!a->result)
-		return;
-	p->facts.not_ready = -a->result;
-	/* One that has been busy all the time will not get ready for the next step. */
-	p->is_not_ready =
-		a->has_response && sense_judge(a->status, &a->sense).class == SENSE_RETRY_LATER;
-}
-
-static unsigned build_capacity_16(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	*ret_bytes = 32;
-	return is_disk(p) && !p->is_not_ready ? cdb_read_capacity_16(cdb, 32) : 0;
-}
-
-/* @decoded: what the decoder said. */
-static void take_capacity(struct probe *p, const struct query_answer *a, int decoded)
-{
-	p->facts.has_capacity = !a->result && !decoded;
-	if (!p->facts.has_capacity && !p->facts.not_ready)
-		p->facts.not_ready = a->result ? -a->result : -decoded;
-}
-
-static void take_capacity_16(struct probe *p, const struct query_answer *a)
-{
-	int r = a->result ? 0 : capacity_decode_16(a->data, a->bytes, &p->facts.capacity);
-
-	/* A failure counts when READ CAPACITY(10) fails, too. */
-	if (!a->result && !r)
-		take_capacity(p, a, r);
-}
-
-static unsigned build_capacity_10(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	*ret_bytes = 8;
-	return is_disk(p) && !p->is_not_ready && !p->facts.has_capacity
-		       ? cdb_read_capacity_10(cdb)
-		       : 0;
-}
-
-static void take_capacity_10(struct probe *p, const struct query_answer *a)
-{
-	take_capacity(p, a,
-		      a->result ? 0
-				: capacity_decode_10(a->data, a->bytes, &p->facts.capacity));
-}
-
-static bool wants_mode(const struct probe *p)
-{
-	return is_disk(p) && !p->is_not_ready && !p->facts.has_mode;
-}
-
-static unsigned build_mode_6(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	*ret_bytes = PAGE_BYTES;
-	return wants_mode(p) ? cdb_mode_sense_6(cdb, true, 0x08, PAGE_BYTES) : 0;
-}
-
-static void take_mode_6(struct probe *p, const struct query_answer *a)
-{
-	p->facts.has_mode = !a->result && !mode_decode_6(a->data, a->bytes, &p->facts.mode);
-}
-
-static unsigned build_mode_10(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	*ret_bytes = PAGE_BYTES;
-	return wants_mode(p) ? cdb_mode_sense_10(cdb, true, 0x08, PAGE_BYTES) : 0;
-}
-
-static void take_mode_10(struct probe *p, const struct query_answer *a)
-{
-	p->facts.has_mode = !a->result && !mode_decode_10(a->data, a->bytes, &p->facts.mode);
-}
-
-/* No caching page: the header alone tells of write protection. */
-static unsigned build_mode_header(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
-{
-	*ret_bytes = PAGE_BYTES;
-	return wants_mode(p) ? cdb_mode_sense_6(cdb, false, 0x3f, PAGE_BYTES) : 0;
-}
-
-static const struct step {
-	const char *name;
-	/* The command and the bytes of its answer; 0: not needed. */
-	unsigned (*build)(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes);
-	void (*take)(struct probe *p, const struct query_answer *a);
-} steps[] = {
-	{ "INQUIRY", build_inquiry, take_inquiry },
-	{ "INQUIRY page 0x00", build_pages, take_pages },
-	{ "INQUIRY page 0x80", build_serial, take_serial },
-	{ "INQUIRY page 0x83", build_wwid, take_wwid },
-	{ "INQUIRY page 0xb0", build_limits, take_limits },
-	{ "TEST UNIT READY", build_ready, take_ready },
-	{ "READ CAPACITY(16)", build_capacity_16, take_capacity_16 },
-	{ "READ CAPACITY(10)", build_capacity_10, take_capacity_10 },
-	{ "MODE SENSE(6)", build_mode_6, take_mode_6 },
-	{ "MODE SENSE(10)", build_mode_10, take_mode_10 },
-	{ "MODE SENSE(6) all pages", build_mode_header, take_mode_6 },
 };
 
 /* ---- the end ---- */
@@ -294,7 +72,7 @@ static unsigned count_luns(const struct nexus *n)
 static void scan_free(struct scan *s)
 {
 	for (unsigned i = 0; i < SCAN_PARALLEL; i++)
-		query_cancel(s->probes[i].query);
+		probe_stop(&s->slots[i].probe);
 	query_cancel(s->list);
 	loop_call_cancel(&s->call);
 	g_array_unref(s->units);
@@ -338,7 +116,6 @@ void lun_scan_cancel(struct scan *s)
 
 /* ---- units ---- */
 
-static void probe_next(struct probe *p);
 static void scan_fill(struct scan *s);
 
 /* The unit told less than before, for this time: it is what it was. */
@@ -348,80 +125,58 @@ static void keep_identity(struct probe *p, const struct lun *l)
 	memcpy(p->facts.wwid, l->wwid, sizeof(l->wwid));
 }
 
-static void probe_end(struct probe *p)
+/* @path: that is known already, or NULL. */
+static void take_probe(struct nexus *n, struct probe *p, struct path *path)
 {
-	struct scan *s = p->scan;
-	struct nexus *n = s->nexus;
-	struct lun *l = target_find_lun(n->target, p->facts.number);
-	bool is_known = l && lun_has_session(l, n->session);
+	bool is_open_question = path && (!path->is_verified || path->is_doubted) &&
+				(p->is_silent || p->is_doubtful);
 
-	p->is_busy = false;
-	s->running--;
-	if (is_known && p->is_doubtful)
-		keep_identity(p, l);
-	if (p->is_missing && is_known)
-		lun_missing(n, l);
-	else if (p->is_silent && is_known)
-		l->not_ready = p->facts.not_ready;
+	if (is_open_question) {
+		disk_watch(path->disk, PATH_TRY_MS); /* it stays unverified */
+		return;
+	}
+	if (path && p->is_doubtful)
+		keep_identity(p, path->lun);
+	if (p->is_missing && path)
+		lun_missing(n, path->lun);
+	else if (p->is_silent && path)
+		path->lun->not_ready = p->facts.not_ready;
 	else if (!p->is_missing)
 		lun_found(n, &p->facts);
+}
+
+static void on_probed(struct probe *p, bool is_cut_off)
+{
+	struct slot *slot = container_of(p, struct slot, probe);
+	struct scan *s = slot->scan;
+	struct lun *l = target_find_lun(s->nexus->target, p->facts.number);
+
+	if (is_cut_off) {
+		lun_scan_cancel(s);
+		return;
+	}
+	s->seen |= p->seen;
+	take_probe(s->nexus, p, l ? disk_path_find(l->disk, s->session) : NULL);
+	probe_stop(p);
+	slot->is_busy = false;
+	s->running--;
 	scan_fill(s);
 }
 
-static void on_answer(void *arg, const struct query_answer *a)
+static void probe_unit(struct slot *slot, struct scan *s, const struct unit *u)
 {
-	struct probe *p = arg;
-	const struct step *step = &steps[p->step];
-
-	p->query = NULL;
-	if (a->result == -ENOTCONN) {
-		lun_scan_cancel(p->scan);
-		return;
-	}
-	p->scan->seen |= a->seen;
-	if (a->result < 0)
-		log_debug("%s: lun %u: %s: %s", p->scan->nexus->target->name, p->facts.number,
-			  step->name, a->text);
-	step->take(p, a);
-	p->step++;
-	probe_next(p);
-}
-
-static void probe_next(struct probe *p)
-{
-	bool is_over = p->is_missing || p->is_silent;
-
-	for (; p->step < G_N_ELEMENTS(steps) && !is_over; p->step++) {
-		uint8_t cdb[TASK_CDB_MAX];
-		uint32_t bytes;
-		unsigned cdb_bytes = steps[p->step].build(p, cdb, &bytes);
-
-		if (!cdb_bytes)
-			continue;
-		p->query = query_start(p->scan->session, p->facts.wire, cdb, cdb_bytes, bytes,
-				       on_answer, p);
-		return;
-	}
-	probe_end(p);
-}
-
-static void probe_start(struct probe *p, struct scan *s, const struct unit *u)
-{
-	memset(p, 0, sizeof(*p));
-	p->scan = s;
-	p->is_busy = true;
-	p->facts.number = u->number;
-	memcpy(p->facts.wire, u->wire, sizeof(u->wire));
+	slot->scan = s;
+	slot->is_busy = true;
 	s->running++;
 	g_hash_table_add(s->probed, GUINT_TO_POINTER(u->number));
-	probe_next(p);
+	probe_start(&slot->probe, s->nexus, u->number, u->wire, on_probed);
 }
 
-static struct probe *free_probe(struct scan *s)
+static struct slot *free_slot(struct scan *s)
 {
 	for (unsigned i = 0; i < SCAN_PARALLEL; i++)
-		if (!s->probes[i].is_busy)
-			return &s->probes[i];
+		if (!s->slots[i].is_busy)
+			return &s->slots[i];
 	return NULL;
 }
 
@@ -429,13 +184,13 @@ static struct probe *free_probe(struct scan *s)
  * this does not come back to itself. */
 static void scan_fill(struct scan *s)
 {
-	struct probe *p;
+	struct slot *slot;
 
-	while (s->next < s->units->len && (p = free_probe(s))) {
+	while (s->next < s->units->len && (slot = free_slot(s))) {
 		const struct unit *u = &g_array_index(s->units, struct unit, s->next++);
 
 		if (!g_hash_table_contains(s->probed, GUINT_TO_POINTER(u->number)))
-			probe_start(p, s, u);
+			probe_unit(slot, s, u);
 	}
 	if (s->running)
 		return;
@@ -621,6 +376,7 @@ static struct scan *scan_new(struct nexus *n, int64_t only)
 
 struct scan *lun_scan(struct nexus *n, struct operation *op)
 {
+	lun_unverify(n);
 	if (!n->scan) {
 		scan_new(n, ALL);
 	} else {
@@ -632,18 +388,24 @@ struct scan *lun_scan(struct nexus *n, struct operation *op)
 	return n->scan;
 }
 
-static void rescan_by(struct nexus *n, struct lun *l, struct operation *op)
+static struct scan *rescan_by(struct nexus *n, const struct lun *l)
 {
 	struct scan *s = n->scan;
 
-	if (!s) {
-		s = scan_new(n, l->number);
-	} else {
-		s->is_again = true;
-		s->only = s->only == l->number ? s->only : ALL;
-		g_hash_table_remove(s->probed, GUINT_TO_POINTER(l->number));
-	}
-	wait_for(s, op);
+	if (!s)
+		return scan_new(n, l->number);
+	s->is_again = true;
+	s->only = s->only == l->number ? s->only : ALL;
+	g_hash_table_remove(s->probed, GUINT_TO_POINTER(l->number));
+	return s;
+}
+
+void lun_verify(struct path *p)
+{
+	struct nexus *n = nexus_of_session(p->session);
+
+	if (n && !n->scan && nexus_is_usable(n))
+		rescan_by(n, p->lun);
 }
 
 void lun_rescan(struct lun *l, struct operation *op)
@@ -657,7 +419,7 @@ void lun_rescan(struct lun *l, struct operation *op)
 	else
 		op = operation_new(l->obj.loop, NULL, NULL);
 	if (n) {
-		rescan_by(n, l, op);
+		wait_for(rescan_by(n, l), op);
 	} else {
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO,
 				"%s: lun %u: no session to look at it by", l->target->name,

@@ -4,6 +4,7 @@
  * lun.c. */
 #include "core/target.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -193,7 +194,7 @@ void target_maybe_gone(struct target *t)
 	if (t->obj.is_gone || t->instances || t->nexuses || t->logging_in)
 		return;
 	while (t->luns)
-		lun_gone(t->luns->data);
+		lun_gone(t->luns->data, ENODEV);
 	targets_remove(d, t);
 	g_hash_table_remove(d->targets_by_name, t->name);
 	object_gone(&t->obj);

@@ -73,16 +73,27 @@ void instance_set_alias(struct instance *i, const char *alias); /* NULL: none */
 /* Nothing knows it and no session is left: it goes. Called after each change. */
 void target_maybe_gone(struct target *t);
 
-/* A session with a target and what it showed. Owns the session. */
+/* A session with a target and what it showed (nexus.c). Owns the session. */
 struct nexus {
 	struct target *target;
 	struct session *session;
-	char *portal;	   /* logged in by */
+	char *portal;	   /* its leading connection logged in by */
 	struct scan *scan; /* under way, or NULL */
 	bool is_scanned;
 	bool is_logging_out;
-	bool is_failed; /* its session has no connection: its paths rest */
+	bool is_failed;	  /* its session has no connection: its paths rest */
+	bool is_verified; /* its units have been looked at since the session last began */
+	unsigned lives;	  /* session->lives when that was asked last */
+	struct operation *verify;	/* the scan that finds out, or NULL */
+	struct loop_timer verify_timer; /* ... once more */
+	struct revive *revive;		/* the connections it is to have */
+	struct operation *adding;	/* a further connection (mcs.c), or NULL */
+	bool is_multipath; /* logged in with multipath=yes: may be one of several (C5) */
+	bool has_pr_key;   /* to be registered at each unit (pr_key=) */
+	uint64_t pr_key;
 };
+/* "retrying" while it has no connection and is being brought back; else the session's state. */
+const char *nexus_state_name(const struct nexus *n);
 struct nexus *target_find_nexus(struct target *t, unsigned sid);
 
 /* The verb: resolve, connect, log in, follow redirects, scan, attach. */
@@ -105,6 +116,7 @@ void target_drop(struct target *t);
 /* @s is logged in: it becomes one of @t's and gets its number. Takes the caller's reference of
  * @s and @s's callbacks. @portal is copied. */
 struct nexus *nexus_new(struct target *t, struct session *s, const char *portal);
+void nexus_set_portal(struct nexus *n, const char *portal); /* copied */
 /* Closes the session if it is not closed yet; its paths, units without another path, and the
  * nexus itself (the memory, too) go. So does the target, if that was all there was of it. */
 void nexus_remove(struct nexus *n);

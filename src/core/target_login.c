@@ -10,10 +10,17 @@
  * target->logging_in is set from start to end: one login of a target at a time. A login that
  * fails or is cancelled leaves nothing behind: not its session, nor a target made for it.
  *
- * A session that has FAILED is replaced: the new one has the same ISID, so that the target ends
- * what it still has of the old one (RFC 7143 6.3.5) before it takes the first new command. The
- * scan gives the old units the new session's paths, if they are the same units; then the old
- * nexus goes, and with it the units that nobody shows any more. */
+ * What a login does with the sessions that there are (C5; judge()):
+ *   none                          it makes the first
+ *   all multipath, and so is it   it makes a further one, by a portal that is not in use
+ *   one is up                     EEXIST
+ *   all are being brought back    without keys, it waits for that, which is tried at once; with
+ *                                 keys (a new secret, another portal), it replaces the session
+ *
+ * A session is replaced by one with the same ISID, so that the target ends what it still has of
+ * the old one (RFC 7143 6.3.5) before it takes the first new command; the old one is not
+ * brought back meanwhile. The scan gives the old units the new session's paths, if they are the
+ * same units; then the old nexus goes, and with it the units that nobody shows any more. */
 #include <errno.h>
 #include <string.h>
 
@@ -21,6 +28,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "core/dial.h"
+#include "core/event.h"
+#include "core/hop.h"
+#include "core/revive.h"
 #include "core/target.h"
 
 enum login_phase { DIALLING, SCANNING };
@@ -32,7 +42,12 @@ struct target_login {
 	struct dial *dial;
 	struct operation *scan;
 	unsigned sid;
-	char *portal;
+	unsigned replaces;  /* sid of the session that goes when this succeeds; 0: none */
+	char *portal;	    /* logged in by */
+	char *original;	    /* ... sent there by; the same, but for redirects */
+	bool is_named;	    /* by a person */
+	GPtrArray *portals; /* of char *: those that are dialled */
+	struct login_options options;
 	uint64_t made_id; /* of the static instance made for this login; 0: none */
 };
 
@@ -47,55 +62,69 @@ static void drop_made(struct target *t, uint64_t made_id)
 		target_drop_instance(t, INSTANCE_STATIC_NAME);
 }
 
+static struct nexus *replaced(const struct target_login *l)
+{
+	return l->replaces ? target_find_nexus(l->target, l->replaces) : NULL;
+}
+
+static void target_login_free(struct target_login *l)
+{
+	g_free(l->portal);
+	g_free(l->original);
+	g_ptr_array_unref(l->portals);
+	login_options_done(&l->options);
+	operation_unref(l->op);
+	object_unref(&l->target->obj);
+	g_free(l);
+}
+
 /* Takes @err; a cancelled operation needs none. */
 static void login_end(struct target_login *l, GError *err)
 {
-	bool is_cancelled = !operation_is_running(l->op);
+	bool has_failed = err || !operation_is_running(l->op);
 	struct target *t = l->target;
 
 	t->logging_in = NULL;
 	if (l->portal)
 		operation_where(l->op, "%s/%s", t->name, l->portal);
-	if (err && !is_cancelled)
-		log_warning("%s", err->message);
-	if (err || is_cancelled)
+	if (has_failed && replaced(l))
+		revive_resume(replaced(l)->revive);
+	if (has_failed)
 		drop_made(t, l->made_id);
 	operation_step(l->op, NULL, NULL);
 	operation_finish(l->op, err);
-	operation_unref(l->op);
 	if (!t->obj.is_gone)
 		target_maybe_gone(t);
-	object_unref(&t->obj);
-	g_free(l->portal);
-	g_free(l);
-}
-
-static void replace_failed(struct target *t, const struct nexus *by)
-{
-	for (GList *k = t->nexuses, *next; k; k = next) {
-		struct nexus *n = k->data;
-
-		next = k->next;
-		if (n == by || n->session->state != SESSION_FAILED)
-			continue;
-		log_info("session %u %s is replaced by session %u", n->session->sid, t->name,
-			 by->session->sid);
-		nexus_remove(n);
-	}
+	target_login_free(l);
 }
 
 /* ---- units ---- */
 
-static void succeed(struct target_login *l, const struct nexus *n, const char *units)
+static void replace_old(struct target_login *l, const struct nexus *by)
 {
-	const struct conn *c = n->session->conns->data;
+	struct nexus *old = replaced(l);
 
-	replace_failed(l->target, n);
+	if (!old)
+		return;
+	log_info("session %u %s is replaced by session %u", old->session->sid, l->target->name,
+		 by->session->sid);
+	session_set_policy(by->session, old->session->policy);
+	nexus_remove(old);
+}
+
+static void succeed(struct target_login *l, struct nexus *n, const char *units)
+{
+	struct conn *c = n->session->conns->data;
+
+	replace_old(l, n);
+	revive_want(n->revive, c, l->original, l->is_named,
+		    login_option(&l->options, "source"));
 	operation_result(l->op, "session", "%u", l->sid);
 	operation_result(l->op, "connection", "%u", c->cid);
 	operation_result(l->op, "portal", "%s", l->portal);
 	g_string_append(l->op->result, units);
-	log_info("%s: logged in via %s as session %u", l->target->name, l->portal, l->sid);
+	event_emit(l->target->daemon, EVENT_SESSION_UP, "session %u %s via %s: logged in",
+		   l->sid, l->target->name, l->portal);
 }
 
 static void on_scanned(struct operation *scan, void *arg)
@@ -119,19 +148,38 @@ static void on_scanned(struct operation *scan, void *arg)
 	login_end(l, err);
 }
 
-static void on_dialled(void *arg, struct session *s, const char *portal, const GError *err)
+static bool is_yes(const struct login_options *o, const char *key)
+{
+	const char *value = login_option(o, key);
+	bool is = false;
+
+	return value && text_parse_bool(value, &is) == 0 && is;
+}
+
+static struct nexus *make_nexus(struct target_login *l, const struct dial_result *r)
+{
+	struct nexus *n = nexus_new(l->target, r->session, r->portal);
+
+	n->is_multipath = is_yes(&l->options, "multipath");
+	n->has_pr_key = login_option_number(&l->options, "pr_key", &n->pr_key);
+	l->sid = r->session->sid;
+	l->original = g_strdup(r->moved ? r->moved : l->portals->pdata[r->index]);
+	return n;
+}
+
+static void on_dialled(void *arg, const struct dial_result *r)
 {
 	struct target_login *l = arg;
 	struct nexus *n;
 
 	l->dial = NULL;
-	l->portal = g_strdup(portal);
-	if (err) {
-		login_end(l, g_error_copy(err));
+	l->portal = g_strdup(r->portal);
+	if (r->error) {
+		event_emit(l->target->daemon, r->event, "%s", r->error->message);
+		login_end(l, g_error_copy(r->error));
 		return;
 	}
-	n = nexus_new(l->target, s, portal);
-	l->sid = s->sid;
+	n = make_nexus(l, r);
 	l->phase = SCANNING;
 	l->scan = operation_new(l->op->loop, on_scanned, l);
 	lun_scan(n, l->scan);
@@ -151,47 +199,96 @@ static void on_cancel(struct operation *op)
 
 /* ---- the beginning ---- */
 
-/* The verdict on the sessions there are; the one that is to be replaced, if any. */
-static gboolean check_sessions(const struct target *t, const struct nexus **ret_failed,
-			       GError **err)
+/* What to do: portals and options by B6. Wiped by plan_done(). */
+struct plan {
+	struct target_portal named; /* host NULL: none was */
+	struct login_options options;
+	bool is_bare; /* no key was given */
+	enum { LOGIN_NEW, LOGIN_WAIT, LOGIN_REPLACE } what;
+	struct nexus *old; /* WAIT, REPLACE: that one */
+	GArray *portals;   /* of struct dial_portal */
+	struct session_config session;
+};
+
+static void plan_done(struct plan *p)
 {
-	const struct nexus *failed = NULL;
-
-	for (GList *k = t->nexuses; k; k = k->next) {
-		const struct nexus *n = k->data;
-
-		if (n->is_logging_out) {
-			error_set_errno(err, ISDSC_SESSION_BUSY, EBUSY,
-					"%s: session %u is being logged out", t->name,
-					n->session->sid);
-			return FALSE;
-		}
-		if (n->session->state != SESSION_FAILED) {
-			error_set_errno(err, ISDSC_TARGET_ALREADY_LOGGED_IN, EEXIST,
-					"%s: logged in already, session %u", t->name,
-					n->session->sid);
-			return FALSE;
-		}
-		failed = n;
-	}
-	*ret_failed = failed;
-	return TRUE;
+	g_free(p->named.host);
+	g_array_unref(p->portals);
+	login_options_done(&p->options);
+	session_config_done(&p->session);
 }
 
-static gboolean may_log_in(const struct target *t, const struct nexus **ret_failed,
-			   GError **err)
+static gboolean may_log_in(const struct target *t, GError **err)
 {
-	if (t->daemon->is_shutting_down) {
+	if (t->daemon->is_shutting_down)
 		error_set_errno(err, ISDSC_SERVICE_NOT_RUNNING, EBUSY,
 				"%s: the daemon is shutting down", t->name);
-		return FALSE;
-	}
-	if (t->logging_in) {
+	else if (t->logging_in)
 		error_set_errno(err, ISDSC_SESSION_BUSY, EBUSY, "%s: a login is under way",
 				t->name);
+	else
+		return TRUE;
+	return FALSE;
+}
+
+/* The first session for which @is holds, or NULL. */
+static struct nexus *first(const struct target *t, bool (*is)(const struct nexus *n))
+{
+	for (GList *k = t->nexuses; k; k = k->next)
+		if (is(k->data))
+			return k->data;
+	return NULL;
+}
+
+static bool is_leaving(const struct nexus *n)
+{
+	return n->is_logging_out;
+}
+
+static bool is_single(const struct nexus *n)
+{
+	return !n->is_multipath;
+}
+
+static bool is_up(const struct nexus *n)
+{
+	return n->session->state != SESSION_FAILED;
+}
+
+static void set_exists(const struct target *t, const struct nexus *n, bool is_multipath,
+		       GError **err)
+{
+	error_set_errno(err, ISDSC_TARGET_ALREADY_LOGGED_IN, EEXIST,
+			"%s: logged in already, session %u%s", t->name, n->session->sid,
+			is_multipath	  ? ", without multipath=yes, which all must have"
+			: n->is_multipath ? " (a further one needs multipath=yes)"
+					  : "");
+}
+
+/* See the top of the file. */
+static gboolean judge(struct plan *p, const struct target *t, GError **err)
+{
+	bool is_multipath = is_yes(&p->options, "multipath");
+	const struct nexus *n = first(t, is_leaving);
+
+	if (n) {
+		error_set_errno(err, ISDSC_SESSION_BUSY, EBUSY,
+				"%s: session %u is being logged out", t->name, n->session->sid);
 		return FALSE;
 	}
-	return check_sessions(t, ret_failed, err);
+	p->what = LOGIN_NEW;
+	if (!t->nexuses || (is_multipath && !first(t, is_single)))
+		return TRUE;
+	n = first(t, is_up);
+	if (!n && !p->is_bare && t->nexuses->next)
+		n = t->nexuses->data; /* which of them is meant? */
+	if (n) {
+		set_exists(t, n, is_multipath, err);
+		return FALSE;
+	}
+	p->old = t->nexuses->data;
+	p->what = p->is_bare ? LOGIN_WAIT : LOGIN_REPLACE;
+	return TRUE;
 }
 
 static bool instance_has_portal(const struct instance *i, const struct target_portal *p)
@@ -216,97 +313,158 @@ static const struct instance *pick_instance(const struct target *t,
 	return t->instances ? t->instances->data : NULL;
 }
 
-/* What to do: portals and options by B6. Wiped by plan_done(). */
-struct plan {
-	struct target_portal named; /* host NULL: none was */
-	const struct target_portal *portals;
-	unsigned count;
-	struct login_options options;
-	struct session_config session;
-};
-
-static void plan_done(struct plan *p)
+static void add_portal(struct plan *p, const char *host, uint16_t port)
 {
-	g_free(p->named.host);
-	login_options_done(&p->options);
-	session_config_done(&p->session);
+	struct dial_portal d = { host, port, login_option(&p->options, "source") };
+
+	g_array_append_val(p->portals, d);
+}
+
+/* A further session goes by a portal that none of the others uses. */
+static gboolean add_instance(struct plan *p, const struct target *t, const struct instance *i,
+			     GError **err)
+{
+	for (unsigned k = 0; k < i->portals->len; k++) {
+		const struct target_portal *q =
+			&g_array_index(i->portals, struct target_portal, k);
+		g_autofree char *portal = text_format_portal(q->host, q->port);
+
+		if (p->what == LOGIN_REPLACE ||
+		    !hop_is_used(t, NULL, portal, login_option(&p->options, "source")))
+			add_portal(p, q->host, q->port);
+	}
+	if (p->portals->len || !i->portals->len)
+		return TRUE;
+	error_set_errno(
+		err, ISDSC_TARGET_ALREADY_LOGGED_IN, EEXIST,
+		"%s: every portal of it is in use by a session; portal= names one to be "
+		"used twice",
+		t->name);
+	return FALSE;
 }
 
 static gboolean plan_portals(struct plan *p, const struct target *t, const struct instance *i,
 			     GError **err)
 {
-	if (p->named.host) {
-		p->portals = &p->named;
-		p->count = 1;
-	} else if (i && i->portals->len) {
-		p->portals = (const struct target_portal *)(void *)i->portals->data;
-		p->count = i->portals->len;
-	} else {
-		error_set(err, ISDSC_NO_PORTAL_SPECIFIED, "%s: no portal to log in by",
-			  t->name);
+	if (p->named.host)
+		add_portal(p, p->named.host, p->named.port);
+	else if (i && !add_instance(p, t, i, err))
 		return FALSE;
-	}
-	return TRUE;
+	if (p->portals->len)
+		return TRUE;
+	error_set(err, ISDSC_NO_PORTAL_SPECIFIED, "%s: no portal to log in by", t->name);
+	return FALSE;
+}
+
+static gboolean plan_named(struct plan *p, GError **err)
+{
+	const char *address = login_option(&p->options, "portal");
+
+	if (!address || text_parse_portal(address, ISCSI_DEFAULT_PORT, &p->named.host,
+					  &p->named.port, &p->named.tpgt) == 0)
+		return TRUE;
+	error_set(err, ISDSC_INVALID_PARAMETER, "\"%s\" is no ADDR[:PORT]", address);
+	return FALSE;
 }
 
 /* A over B over C: what was given now, the instance that is used, the static target. */
 static gboolean plan_make(struct plan *p, struct target *t, const struct command *cmd,
-			  const struct nexus *failed, GError **err)
+			  GError **err)
 {
 	const struct instance *fixed = target_find_instance(t, INSTANCE_STATIC_NAME), *i;
-	const char *address;
 
-	if (!login_options_from(&p->options, cmd, err))
+	if (!may_log_in(t, err) || !login_options_from(&p->options, cmd, err) ||
+	    !plan_named(p, err))
 		return FALSE;
-	address = login_option(&p->options, "portal");
-	if (address && text_parse_portal(address, ISCSI_DEFAULT_PORT, &p->named.host,
-					 &p->named.port, &p->named.tpgt) < 0) {
-		error_set(err, ISDSC_INVALID_PARAMETER, "\"%s\" is no ADDR[:PORT]", address);
-		return FALSE;
-	}
+	p->is_bare = !p->options.values;
 	i = pick_instance(t, &p->named);
 	if (i)
 		login_options_merge(&p->options, &i->options);
 	if (fixed)
 		login_options_merge(&p->options, &fixed->options);
+	if (!judge(p, t, err))
+		return FALSE;
+	if (p->what == LOGIN_WAIT)
+		return TRUE;
 	if (!plan_portals(p, t, i, err) ||
 	    !login_options_config(&p->options, t->daemon, t->name, &p->session, err))
 		return FALSE;
-	if (failed)
-		memcpy(p->session.isid, failed->session->config.isid, sizeof(p->session.isid));
+	if (p->old)
+		memcpy(p->session.isid, p->old->session->config.isid, sizeof(p->session.isid));
 	return TRUE;
+}
+
+/* All that are away are tried at once; the oldest one is waited for. */
+static void wait_for_return(struct plan *p, struct target *t, struct operation *op)
+{
+	for (GList *k = t->nexuses; k; k = k->next) {
+		struct nexus *n = k->data;
+		struct operation *other;
+
+		if (n == p->old)
+			continue;
+		other = operation_new(op->loop, NULL, NULL);
+		revive_kick(n->revive, other);
+		operation_unref(other);
+	}
+	revive_kick(p->old->revive, op);
+}
+
+static struct target_login *target_login_new(struct target *t, struct plan *p,
+					     struct operation *op, uint64_t made_id)
+{
+	struct target_login *l = g_new0(struct target_login, 1);
+
+	l->target = t;
+	object_ref(&t->obj);
+	l->op = operation_ref(op);
+	l->made_id = made_id;
+	l->is_named = p->named.host;
+	l->replaces = p->old ? p->old->session->sid : 0;
+	login_options_copy(&l->options, &p->options);
+	l->portals = g_ptr_array_new_with_free_func(g_free);
+	for (unsigned i = 0; i < p->portals->len; i++) {
+		const struct dial_portal *d = &g_array_index(p->portals, struct dial_portal, i);
+
+		g_ptr_array_add(l->portals, text_format_portal(d->host, d->port));
+	}
+	return l;
+}
+
+static void login_begin(struct target *t, struct plan *p, struct operation *op,
+			uint64_t made_id)
+{
+	struct target_login *l = target_login_new(t, p, op, made_id);
+
+	t->logging_in = op;
+	if (p->old)
+		revive_pause(p->old->revive);
+	operation_step(op, on_cancel, l);
+	l->dial = dial_start(
+		&(struct dial_config){
+			.daemon = t->daemon,
+			.who = t->name,
+			.session = &p->session,
+			.portals = (const struct dial_portal *)(void *)p->portals->data,
+			.count = p->portals->len },
+		on_dialled, l);
 }
 
 static void login_start(struct target *t, const struct command *cmd, struct operation *op,
 			uint64_t made_id)
 {
-	const struct nexus *failed = NULL;
-	struct target_login *l;
-	struct plan plan = { 0 };
+	struct plan plan = { .portals = g_array_new(FALSE, FALSE, sizeof(struct dial_portal)) };
 	GError *err = NULL;
 
 	operation_where(op, "%s", t->name);
-	if (!may_log_in(t, &failed, &err) || !plan_make(&plan, t, cmd, failed, &err)) {
-		plan_done(&plan);
+	if (!plan_make(&plan, t, cmd, &err)) {
 		drop_made(t, made_id);
 		operation_finish(op, err);
-		return;
+	} else if (plan.what == LOGIN_WAIT) {
+		wait_for_return(&plan, t, op);
+	} else {
+		login_begin(t, &plan, op, made_id);
 	}
-	l = g_new0(struct target_login, 1);
-	l->target = t;
-	object_ref(&t->obj);
-	l->op = operation_ref(op);
-	l->made_id = made_id;
-	t->logging_in = op;
-	operation_step(op, on_cancel, l);
-	l->dial = dial_start(
-		&(struct dial_config){ .daemon = t->daemon,
-				       .who = t->name,
-				       .session = &plan.session,
-				       .portals = plan.portals,
-				       .count = plan.count,
-				       .source = login_option(&plan.options, "source") },
-		on_dialled, l);
 	plan_done(&plan);
 }
 

@@ -6,9 +6,12 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "core/discovery.h"
 #include "core/inspect.h"
+#include "core/mcs.h"
 #include "core/target.h"
+#include "core/tmf.h"
 
 static const struct command_key force_key[] = {
 	{ "force", COMMAND_BOOL, .help = "also while a LUN is open: its users get errors" },
@@ -268,13 +271,92 @@ static void run_rescan(struct object *obj, const struct command *cmd, struct ope
 	}
 }
 
+static void run_add_connection(struct object *obj, const struct command *cmd,
+			       struct operation *op)
+{
+	struct nexus *n = to_nexus(obj, op);
+
+	if (n)
+		mcs_add(n, cmd, op);
+}
+
+/* A decimal number of the tree; FALSE and @err. */
+static gboolean parse_number(const char *text, const char *what, uint64_t max,
+			     unsigned *ret_number, GError **err)
+{
+	uint64_t number;
+
+	if (text_parse_u64(text, 0, max, &number) < 0) {
+		error_set(err, ISDSC_INVALID_PARAMETER,
+			  "%s: a number from 0 to %" G_GUINT64_FORMAT " is wanted", what,
+			  (guint64)max);
+		return FALSE;
+	}
+	*ret_number = (unsigned)number;
+	return TRUE;
+}
+
+static void run_remove_connection(struct object *obj, const struct command *cmd,
+				  struct operation *op)
+{
+	struct nexus *n = to_nexus(obj, op);
+	GError *err = NULL;
+	unsigned cid;
+
+	if (!n)
+		return;
+	if (parse_number(cmd->args[0], "remove-connection", UINT32_MAX, &cid, &err))
+		mcs_remove(n, cid, op);
+	else
+		operation_finish(op, err);
+}
+
+static void run_policy(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	struct nexus *n = to_nexus(obj, op);
+	enum policy policy;
+	GError *err = NULL;
+
+	if (!n)
+		return;
+	if (policy_parse(cmd->args[0], &policy) == 0)
+		mcs_set_policy(n, policy);
+	else
+		error_set_errno(
+			&err, ISDSC_INVALID_LOAD_BALANCE_POLICY, EINVAL,
+			"policy: failover, round-robin, round-robin-subset, weighted or "
+			"least-queue-depth");
+	operation_finish(op, err);
+}
+
+static void run_reset_target(struct object *obj, const struct command *cmd,
+			     struct operation *op)
+{
+	struct nexus *n = to_nexus(obj, op);
+	bool is_cold = !strcmp(cmd->args[0], "target-cold");
+	GError *err = NULL;
+
+	if (!n)
+		return;
+	if (is_cold || !strcmp(cmd->args[0], "target-warm")) {
+		tmf_reset_target(n, is_cold, op);
+		return;
+	}
+	error_set(&err, ISDSC_INVALID_PARAMETER, "reset: target-warm or target-cold");
+	operation_finish(op, err);
+}
+
 /* What may be changed in a session that lives. */
 static const struct command_key set_keys[] = {
+	{ "connect_timeout", COMMAND_SECONDS, .help = "of a TCP connect; 0: no limit" },
+	{ "login_timeout", COMMAND_SECONDS, .help = "of a login" },
 	{ "logout_timeout", COMMAND_SECONDS, .help = "of a logout" },
 	{ "text_timeout", COMMAND_SECONDS, .help = "of a text exchange" },
 	{ "nop_interval", COMMAND_SECONDS, .help = "silence before we ping; 0: never" },
 	{ "nop_timeout", COMMAND_SECONDS, .help = "of a ping" },
 	{ "command_timeout", COMMAND_SECONDS, .help = "of a SCSI command, retries included" },
+	{ "max_recv_data_segment_length", COMMAND_NUMBER, 512, 16777215,
+	  .help = "bytes of data in a PDU that we accept: negotiated anew" },
 	{ 0 },
 };
 
@@ -288,31 +370,93 @@ static void apply_timeouts(struct nexus *n)
 			lun_take_timeout(l->data, n->session);
 }
 
-static void run_set(struct object *obj, const struct command *cmd, struct operation *op)
+static void set_timeouts(struct nexus *n, const struct command *cmd)
 {
-	struct nexus *n = to_nexus(obj, op);
-	struct session_timeouts *t;
-	GError *err = NULL;
+	struct session_timeouts *t = &n->session->config.timeouts;
 
-	if (!n)
-		return;
-	t = &n->session->config.timeouts;
+	t->connect_ms = command_ms(cmd, "connect_timeout", t->connect_ms);
+	t->login_ms = command_ms(cmd, "login_timeout", t->login_ms);
 	t->logout_ms = command_ms(cmd, "logout_timeout", t->logout_ms);
 	t->text_ms = command_ms(cmd, "text_timeout", t->text_ms);
 	t->nop_interval_ms = command_ms(cmd, "nop_interval", t->nop_interval_ms);
 	t->nop_timeout_ms = command_ms(cmd, "nop_timeout", t->nop_timeout_ms);
 	t->command_ms = command_ms(cmd, "command_timeout", t->command_ms);
-	if (!g_hash_table_size(cmd->keys))
-		error_set(&err, ISDSC_MISSING_PARAMETER, "set: nothing to set");
-	else
-		apply_timeouts(n);
+	apply_timeouts(n);
+}
+
+struct negotiation {
+	struct operation *op;
+	uint32_t segment_bytes;
+};
+
+/* What was agreed on is what further connections ask for, too. */
+static void on_negotiated(struct session *s, const GError *err, void *arg)
+{
+	struct negotiation *n = arg;
+
+	if (!err)
+		s->config.wishes.max_recv_data_segment_length = n->segment_bytes;
+	operation_finish(n->op, err ? g_error_copy(err) : NULL);
+	operation_unref(n->op);
+	g_free(n);
+}
+
+static void negotiate(struct nexus *n, uint32_t segment_bytes, struct operation *op)
+{
+	g_autofree char *pair =
+		g_strdup_printf("MaxRecvDataSegmentLength=%" G_GUINT32_FORMAT, segment_bytes);
+	const char *const pairs[] = { pair, NULL };
+	struct negotiation *x = g_new0(struct negotiation, 1);
+	GError *err = NULL;
+	int r = session_negotiate(n->session, pairs, on_negotiated, x);
+
+	x->op = op;
+	x->segment_bytes = segment_bytes;
+	if (r == 0) {
+		operation_ref(op);
+		return;
+	}
+	g_free(x);
+	error_set_errno(&err, ISDSC_CONNECTION_FAILED, -r, "%s: session %u: %s",
+			n->target->name, n->session->sid, g_strerror(-r));
 	operation_finish(op, err);
+}
+
+static void run_set(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	struct nexus *n = to_nexus(obj, op);
+	GError *err = NULL;
+	uint64_t bytes;
+
+	if (!n)
+		return;
+	if (!g_hash_table_size(cmd->keys)) {
+		error_set(&err, ISDSC_MISSING_PARAMETER, "set: nothing to set");
+		operation_finish(op, err);
+		return;
+	}
+	set_timeouts(n, cmd);
+	bytes = command_number(cmd, "max_recv_data_segment_length", 0);
+	if (bytes)
+		negotiate(n, (uint32_t)bytes, op);
+	else
+		operation_finish(op, NULL);
 }
 
 const struct verb session_verbs[] = {
 	{ "logout", "", 0, 0, force_key, NULL, run_session_logout, "end this session" },
+	{ "add-connection", "", 0, 0, mcs_add_keys, NULL, run_add_connection,
+	  "one more connection in this session" },
+	{ "remove-connection", "CID", 1, 1, NULL, NULL, run_remove_connection,
+	  "log this one out, or do not bring it back; the last one stays" },
+	{ "policy", "NAME", 1, 1, NULL, NULL, run_policy,
+	  "how commands are spread: failover, round-robin, round-robin-subset, weighted, "
+	  "least-queue-depth" },
 	{ "rescan", "", 0, 0, NULL, NULL, run_rescan, "look at the LUNs again" },
-	{ "set", "", 0, 0, set_keys, NULL, run_set, "change time-outs, in force at once" },
+	{ "reset", "target-warm|target-cold", 1, 1, NULL, NULL, run_reset_target,
+	  "all units of the target, for all initiators" },
+	{ "set", "", 0, 0, set_keys, NULL, run_set,
+	  "change time-outs, in force at once, or negotiate" },
 	{ 0 },
 };
 
@@ -333,7 +477,45 @@ static void run_ping(struct object *obj, const struct command *cmd, struct opera
 			     op);
 }
 
+static void run_conn_remove(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	struct conn *c = container_of(obj, struct conn, obj);
+	struct nexus *n = to_nexus(&c->session->obj, op);
+
+	(void)cmd;
+	if (n)
+		mcs_remove(n, c->cid, op);
+}
+
+static void run_role(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	struct conn *c = container_of(obj, struct conn, obj);
+	bool is_standby = !strcmp(cmd->args[0], "standby");
+	GError *err = NULL;
+
+	if (is_standby || !strcmp(cmd->args[0], "active"))
+		conn_set_role(c, is_standby);
+	else
+		error_set(&err, ISDSC_INVALID_PARAMETER, "role: active or standby");
+	operation_finish(op, err);
+}
+
+static void run_weight(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	GError *err = NULL;
+	unsigned weight;
+
+	if (parse_number(cmd->args[0], "weight", POLICY_WEIGHT_MAX, &weight, &err))
+		conn_set_weight(container_of(obj, struct conn, obj), weight);
+	operation_finish(op, err);
+}
+
 const struct verb conn_verbs[] = {
+	{ "remove", "", 0, 0, NULL, NULL, run_conn_remove,
+	  "log it out; the last one of a session stays" },
+	{ "role", "active|standby", 1, 1, NULL, NULL, run_role,
+	  "standby: only when no active one is there (failover, round-robin-subset)" },
+	{ "weight", "N", 1, 1, NULL, NULL, run_weight, "the lowest is taken (weighted)" },
 	{ "ping", "", 0, 0, ping_keys, NULL, run_ping, "NOP-Out and its answer, timed" },
 	{ 0 },
 };
@@ -355,6 +537,20 @@ static void run_reset(struct object *obj, const struct command *cmd, struct oper
 {
 	(void)cmd;
 	inspect_reset(to_lun(obj), op);
+}
+
+static void run_abort_task_set(struct object *obj, const struct command *cmd,
+			       struct operation *op)
+{
+	(void)cmd;
+	tmf_unit(to_lun(obj), ISCSI_TMF_ABORT_TASK_SET, op);
+}
+
+static void run_clear_task_set(struct object *obj, const struct command *cmd,
+			       struct operation *op)
+{
+	(void)cmd;
+	tmf_unit(to_lun(obj), ISCSI_TMF_CLEAR_TASK_SET, op);
 }
 
 static const struct command_key inquiry_keys[] = {
@@ -382,13 +578,47 @@ static void run_report_luns(struct object *obj, const struct command *cmd, struc
 	inspect_luns(to_lun(obj), op);
 }
 
+static void run_lun_policy(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	GError *err = NULL;
+
+	lun_set_policy(to_lun(obj), cmd->args[0], &err);
+	operation_finish(op, err);
+}
+
+static const struct command_key lun_path_keys[] = {
+	{ "role", COMMAND_TEXT, .help = "active, or standby: used when no active one is left" },
+	{ "weight", COMMAND_NUMBER, 0, POLICY_WEIGHT_MAX,
+	  .help = "of the policy `weighted`: the lowest is used" },
+	{ 0 },
+};
+
+static void run_lun_path(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	bool has_weight = command_key(cmd, "weight") != NULL;
+	int64_t weight = has_weight ? (int64_t)command_number(cmd, "weight", 0) : -1;
+	GError *err = NULL;
+
+	lun_set_path(to_lun(obj), cmd->args[0], command_key(cmd, "role"), weight, &err);
+	operation_finish(op, err);
+}
+
 const struct verb lun_verbs[] = {
 	{ "rescan", "", 0, 0, NULL, NULL, run_lun_rescan, "look at this LUN again" },
 	{ "inquiry", "", 0, 0, inquiry_keys, NULL, run_inquiry, "INQUIRY, decoded and raw" },
 	{ "read-capacity", "", 0, 0, NULL, NULL, run_read_capacity, "READ CAPACITY(16)" },
 	{ "reset", "", 0, 0, NULL, NULL, run_reset,
 	  "LOGICAL UNIT RESET: for all initiators; what is under way here is sent again" },
+	{ "abort-task-set", "", 0, 0, NULL, NULL, run_abort_task_set,
+	  "end what is under way from here; it is sent again" },
+	{ "clear-task-set", "", 0, 0, NULL, NULL, run_clear_task_set,
+	  "end what is under way from all initiators; ours is sent again" },
 	{ "report-luns", "", 0, 0, NULL, NULL, run_report_luns, "REPORT LUNS" },
+	{ "policy", "NAME", 1, 1, NULL, NULL, run_lun_policy,
+	  "which path is taken: failover, round-robin, round-robin-subset, weighted or "
+	  "least-queue-depth" },
+	{ "path", "SID", 1, 1, lun_path_keys, NULL, run_lun_path,
+	  "role and weight of the path by this session" },
 	{ 0 },
 };
 

@@ -46,9 +46,9 @@ static void start(struct fixture *f)
 	memset(f, 0, sizeof(*f));
 	f->loop = loop_new();
 	object_init(&f->lun.obj, f->loop, OBJECT_LUN, nothing);
-	disk_init(&f->lun.disk, f->loop, &f->lun.obj, NULL);
-	f->lun.disk.blocks = DISK_BYTES / 512;
-	f->lun.disk.block_bytes = 512;
+	f->lun.disk = disk_new(f->loop, NULL, NULL);
+	f->lun.disk->blocks = DISK_BYTES / 512;
+	f->lun.disk->block_bytes = 512;
 	f->lun.has_disk = true;
 	f->node.obj = &f->lun.obj;
 	f->node.row = &disk_row;
@@ -71,7 +71,7 @@ static void stop(struct fixture *f)
 	close(b->fd);
 	close(f->kernel);
 	blkio_done(b);
-	disk_done(&f->lun.disk);
+	disk_unref(f->lun.disk);
 	object_unref(&f->lun.obj);
 	loop_free(f->loop);
 }

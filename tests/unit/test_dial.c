@@ -2,117 +2,24 @@
 /* Dialling a small target on loopback that answers each Login Request with a status of our
  * choice: redirects followed and ended, refusals that end it and such that do not. Its answers
  * are typed from RFC 7143 11.13. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/text.h"
-#include "base/wire.h"
 #include "core/dial.h"
-#include "unit.h"
+#include "core/portal_health.h"
+#include "peers.h"
 
-#define PEERS 12
-
-/* One listener, on 127.0.0.N; takes one connection at a time. */
-struct peer {
-	struct loop_fd listener, conn;
-	char name[32];
-	char answer[64]; /* "TargetAddress=..."; "": none */
-	uint16_t status; /* class << 8 | detail */
-	unsigned logins;
-};
-
-static struct loop *loop;
 static struct daemon *d;
-static struct peer peers[PEERS];
 static struct conf conf;
 
 /* How the dial ended. */
-static bool is_done, is_logged_in;
-static char *message, *portal;
+static bool is_done, is_logged_in, was_permanent;
+static char *message, *portal, *moved;
 static int errno_value;
-static unsigned code;
-
-static void peer_answer(struct peer *p, const uint8_t *request)
-{
-	uint8_t pdu[48 + sizeof(p->answer) + 3] = { 0x23 };
-	uint32_t bytes = p->answer[0] ? (uint32_t)strlen(p->answer) + 1 : 0;
-
-	pdu[1] = 0;
-	put_be24(pdu + 5, bytes);
-	memcpy(pdu + 8, request + 8, 6);		/* ISID */
-	memcpy(pdu + 16, request + 16, 4);		/* initiator task tag */
-	put_be32(pdu + 28, get_be32(request + 24));	/* ExpCmdSN */
-	put_be32(pdu + 32, get_be32(request + 24) + 1); /* MaxCmdSN */
-	pdu[36] = (uint8_t)(p->status >> 8);
-	pdu[37] = (uint8_t)p->status;
-	memcpy(pdu + 48, p->answer, bytes);
-	CU_ASSERT_TRUE(write(p->conn.fd, pdu, 48 + ((bytes + 3) & ~3u)) > 0);
-}
-
-static void peer_hang_up(struct peer *p)
-{
-	if (!loop_fd_is_active(&p->conn))
-		return;
-	loop_fd_remove(&p->conn);
-	close(p->conn.fd);
-}
-
-static void on_request(struct loop_fd *w, uint32_t events)
-{
-	struct peer *p = container_of(w, struct peer, conn);
-	uint8_t request[8192];
-
-	(void)events;
-	if (read(w->fd, request, sizeof(request)) < 48) {
-		peer_hang_up(p);
-		return;
-	}
-	p->logins++;
-	if (p->status)
-		peer_answer(p, request);
-	else
-		peer_hang_up(p);
-}
-
-static void on_accept(struct loop_fd *w, uint32_t events)
-{
-	struct peer *p = container_of(w, struct peer, listener);
-	int fd = accept(w->fd, NULL, NULL);
-
-	(void)events;
-	peer_hang_up(p);
-	CU_ASSERT_EQUAL(loop_fd_add(loop, &p->conn, fd, EPOLLIN, on_request), 0);
-}
-
-static void peer_start(struct peer *p, unsigned index)
-{
-	struct sockaddr_in sin = { .sin_family = AF_INET };
-	socklen_t bytes = sizeof(sin);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	memset(p, 0, sizeof(*p));
-	sin.sin_addr.s_addr = htonl(0x7f000001 + index);
-	CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&sin, bytes), 0);
-	CU_ASSERT_EQUAL_FATAL(listen(fd, 8), 0);
-	CU_ASSERT_EQUAL_FATAL(getsockname(fd, (struct sockaddr *)&sin, &bytes), 0);
-	snprintf(p->name, sizeof(p->name), "127.0.0.%u:%u", index + 1, ntohs(sin.sin_port));
-	CU_ASSERT_EQUAL_FATAL(loop_fd_add(loop, &p->listener, fd, EPOLLIN, on_accept), 0);
-}
-
-static void peer_stop(struct peer *p)
-{
-	peer_hang_up(p);
-	if (!loop_fd_is_active(&p->listener))
-		return;
-	loop_fd_remove(&p->listener);
-	close(p->listener.fd);
-}
+static unsigned code, event, dialled_index;
+static struct session *session; /* of a dial that succeeded */
 
 static void redirect(struct peer *from, const char *to, bool is_permanent)
 {
@@ -128,9 +35,9 @@ static void begin(void)
 	loop = loop_new();
 	d = daemon_new(loop, &conf, NULL, NULL);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(d);
-	for (unsigned i = 0; i < PEERS; i++)
-		peer_start(&peers[i], i);
+	peers_start();
 	is_done = is_logged_in = false;
+	session = NULL;
 }
 
 static void on_shut_down(struct daemon *gone, void *arg)
@@ -142,8 +49,11 @@ static void on_shut_down(struct daemon *gone, void *arg)
 
 static void end(void)
 {
-	for (unsigned i = 0; i < PEERS; i++)
-		peer_stop(&peers[i]);
+	if (session) {
+		session_close(session);
+		object_gone(&session->obj);
+	}
+	peers_stop();
 	daemon_shutdown(d, on_shut_down, NULL);
 	CU_ASSERT_EQUAL(loop_run(loop), 0);
 	daemon_free(d);
@@ -151,54 +61,64 @@ static void end(void)
 	conf_done(&conf);
 	g_clear_pointer(&message, g_free);
 	g_clear_pointer(&portal, g_free);
+	g_clear_pointer(&moved, g_free);
 }
 
-static void on_dialled(void *arg, struct session *s, const char *by, const GError *err)
+static void on_dialled(void *arg, const struct dial_result *r)
 {
 	(void)arg;
 	is_done = true;
-	is_logged_in = s != NULL;
-	portal = g_strdup(by);
-	message = g_strdup(err ? err->message : "");
-	errno_value = err ? error_errno(err) : 0;
-	code = err ? (unsigned)err->code : 0;
+	is_logged_in = r->session != NULL;
+	session = r->session;
+	portal = g_strdup(r->portal);
+	moved = g_strdup(r->moved);
+	dialled_index = r->index;
+	message = g_strdup(r->error ? r->error->message : "");
+	errno_value = r->error ? error_errno(r->error) : 0;
+	code = r->error ? (unsigned)r->error->code : 0;
+	event = r->event;
+	was_permanent = r->is_permanent;
 }
 
-/* A dial of the first @count peers. */
-static struct dial *dial(unsigned count)
+/* A dial of the first @count peers, into @into or a new session. */
+static struct dial *dial_into(unsigned count, struct session *into)
 {
 	struct login_options none = { 0 };
 	struct session_config config;
-	struct target_portal portals[PEERS];
+	struct dial_portal portals[PEERS] = { 0 };
 	struct dial *x;
 
-	for (unsigned i = 0; i < count; i++) {
-		int tpgt;
-
-		CU_ASSERT_EQUAL_FATAL(text_parse_portal(peers[i].name, 0, &portals[i].host,
-							&portals[i].port, &tpgt),
-				      0);
-	}
+	for (unsigned i = 0; i < count; i++)
+		portals[i] = (struct dial_portal){ peers[i].host, peers[i].port, NULL };
 	CU_ASSERT_TRUE_FATAL(
 		login_options_config(&none, d, "iqn.2026-11.test:disk", &config, NULL));
 	x = dial_start(&(struct dial_config){ .daemon = d,
 					      .who = "iqn.2026-11.test:disk",
 					      .session = &config,
+					      .into = into,
 					      .portals = portals,
 					      .count = count },
 		       on_dialled, NULL);
 	session_config_done(&config);
-	for (unsigned i = 0; i < count; i++)
-		g_free(portals[i].host);
 	return x;
+}
+
+static struct dial *dial(unsigned count)
+{
+	return dial_into(count, NULL);
+}
+
+static void wait_done(void)
+{
+	for (int i = 0; i < 1000 && !is_done; i++)
+		loop_run_once(loop, 1000);
+	CU_ASSERT_TRUE_FATAL(is_done);
 }
 
 static void dial_and_wait(unsigned count)
 {
 	dial(count);
-	for (int i = 0; i < 1000 && !is_done; i++)
-		loop_run_once(loop, 1000);
-	CU_ASSERT_TRUE_FATAL(is_done);
+	wait_done();
 	CU_ASSERT_FALSE(is_logged_in);
 }
 
@@ -207,17 +127,14 @@ static void dial_and_wait(unsigned count)
 static void test_dial_states_follow_the_table(void)
 {
 	/* by hand from the header comment of dial.c */
-	static const bool may[5][5] = {
-		[DIAL_PORTAL] = { [DIAL_RESOLVING] = true, [DIAL_ENDED] = true },
-		[DIAL_RESOLVING] = { [DIAL_ADDRESS] = true, [DIAL_PORTAL] = true },
-		[DIAL_ADDRESS] = { [DIAL_LOGGING_IN] = true, [DIAL_PORTAL] = true },
-		[DIAL_LOGGING_IN] = { [DIAL_ADDRESS] = true,
-				      [DIAL_PORTAL] = true,
-				      [DIAL_ENDED] = true },
+	static const bool may[4][4] = {
+		[DIAL_RESOLVING] = { [DIAL_RACING] = true, [DIAL_ENDED] = true },
+		[DIAL_RACING] = { [DIAL_LOGGING_IN] = true, [DIAL_RESOLVING] = true },
+		[DIAL_LOGGING_IN] = { [DIAL_RESOLVING] = true, [DIAL_ENDED] = true },
 	};
 
-	for (int from = DIAL_PORTAL; from <= DIAL_ENDED; from++)
-		for (int to = DIAL_PORTAL; to <= DIAL_ENDED; to++)
+	for (int from = DIAL_RESOLVING; from <= DIAL_ENDED; from++)
+		for (int to = DIAL_RESOLVING; to <= DIAL_ENDED; to++)
 			CU_ASSERT_EQUAL(dial_state_may(from, to), may[from][to]);
 }
 
@@ -234,6 +151,8 @@ static void test_dial_says_who_was_refused_where_and_why(void)
 	CU_ASSERT_EQUAL(code, ISDSC_AUTHENTICATION_FAILURE);
 	CU_ASSERT_EQUAL(errno_value, EACCES);
 	CU_ASSERT_STRING_EQUAL(portal, peers[0].name);
+	CU_ASSERT_EQUAL(event, 10);
+	CU_ASSERT_TRUE(was_permanent);
 	end();
 }
 
@@ -329,13 +248,135 @@ static void test_dial_can_be_cancelled_at_each_step(void)
 		redirect(&peers[3], peers[4].name, false);
 		redirect(&peers[4], peers[5].name, false);
 		x = dial(1);
-		for (unsigned i = 0; i < turns; i++)
+		for (unsigned i = 0; i < turns && !is_done; i++)
 			loop_run_once(loop, 1000);
 		CU_ASSERT_FALSE_FATAL(is_done);
 		dial_cancel(x);
 		end(); /* waits for what is still to be called back; ASan sees the rest */
 		CU_ASSERT_FALSE(is_done);
 	}
+}
+
+static void take_logins(unsigned first, unsigned count)
+{
+	for (unsigned i = first; i < first + count; i++)
+		peers[i].takes_logins = true;
+}
+
+static void test_dial_logs_in_by_the_first_that_answers(void)
+{
+	begin();
+	take_logins(1, 2);
+	peer_stop(&peers[0]);
+	dial(3);
+	wait_done();
+	CU_ASSERT_TRUE(is_logged_in);
+	CU_ASSERT_STRING_EQUAL(portal, peers[1].name);
+	CU_ASSERT_EQUAL(dialled_index, 1);
+	CU_ASSERT_PTR_NULL(moved);
+	CU_ASSERT_EQUAL(peers[2].connects, 0);
+	end();
+}
+
+/* Addresses that nobody answers at (a full queue of a listener that does not accept drops what
+ * is more): each costs its head start, not the connect time-out. */
+static void test_dial_does_not_wait_for_silent_addresses(void)
+{
+	int64_t started;
+
+	begin();
+	take_logins(2, 1);
+	peers[0].is_mute = peers[1].is_mute = true;
+	for (unsigned i = 0; i < 2;
+	     i++) { /* nobody accepts: listen(0), and its one place taken */
+		loop_fd_remove(&peers[i].listener);
+		listen(peers[i].listener.fd, 0);
+		for (unsigned k = 0; k < 2; k++) {
+			struct sockaddr_in sin = { .sin_family = AF_INET,
+						   .sin_port = htons(peers[i].port) };
+			int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+			inet_pton(AF_INET, peers[i].host, &sin.sin_addr);
+			connect(fd, (struct sockaddr *)&sin, sizeof(sin));
+		}
+	}
+	started = g_get_monotonic_time();
+	dial(3);
+	wait_done();
+	CU_ASSERT_TRUE(is_logged_in);
+	CU_ASSERT_STRING_EQUAL(portal, peers[2].name);
+	CU_ASSERT_TRUE(g_get_monotonic_time() - started < 2 * G_USEC_PER_SEC);
+	end();
+}
+
+static void test_dial_tries_those_that_failed_lately_last(void)
+{
+	begin();
+	take_logins(0, 3);
+	portal_health_failed(d->health, peers[0].name);
+	dial(3);
+	wait_done();
+	CU_ASSERT_STRING_EQUAL(portal, peers[1].name);
+	end();
+	begin();
+	peer_stop(&peers[0]);
+	dial_and_wait(1);
+	CU_ASSERT_TRUE(portal_health_is_dead(d->health, peers[0].name));
+	CU_ASSERT_EQUAL(event, 1);
+	CU_ASSERT_FALSE(was_permanent);
+	end();
+}
+
+static void test_dial_remembers_what_moved_for_good(void)
+{
+	begin();
+	take_logins(2, 1);
+	redirect(&peers[0], peers[1].name, true);
+	redirect(&peers[1], peers[2].name, false);
+	dial(1);
+	wait_done();
+	CU_ASSERT_TRUE(is_logged_in);
+	CU_ASSERT_STRING_EQUAL(portal, peers[2].name);
+	CU_ASSERT_STRING_EQUAL_FATAL(moved, peers[1].name);
+	end();
+	begin();
+	take_logins(1, 1);
+	redirect(&peers[0], peers[1].name, false);
+	dial(1);
+	wait_done();
+	CU_ASSERT_PTR_NULL(moved);
+	end();
+}
+
+static void test_dial_into_a_session_adds_a_connection_and_never_closes_it(void)
+{
+	struct session *s;
+
+	begin();
+	take_logins(0, 2);
+	dial(1);
+	wait_done();
+	CU_ASSERT_TRUE_FATAL(is_logged_in);
+	s = session;
+	is_done = false;
+	peers[1].status = 0x0206; /* too many connections */
+	g_free(portal);
+	g_free(message);
+	dial_into(2, s);
+	wait_done();
+	CU_ASSERT_PTR_EQUAL_FATAL(session, s); /* the first answers again */
+	CU_ASSERT_EQUAL(g_list_length(s->conns), 2);
+	CU_ASSERT_EQUAL(peers[0].leading, 1);
+	peers[0].status = 0x0206;
+	is_done = false;
+	g_free(portal);
+	g_free(message);
+	dial_into(2, s);
+	wait_done();
+	CU_ASSERT_PTR_NULL(session);
+	CU_ASSERT_EQUAL(s->state, SESSION_LOGGED_IN);
+	session = s;
+	end();
 }
 
 UNIT_MAIN("dial", UNIT(test_dial_states_follow_the_table),
@@ -345,4 +386,9 @@ UNIT_MAIN("dial", UNIT(test_dial_states_follow_the_table),
 	  UNIT(test_dial_follows_redirects), UNIT(test_dial_ends_a_circle_of_redirects),
 	  UNIT(test_dial_ends_after_eight_redirects),
 	  UNIT(test_dial_counts_redirects_by_portal),
-	  UNIT(test_dial_can_be_cancelled_at_each_step))
+	  UNIT(test_dial_can_be_cancelled_at_each_step),
+	  UNIT(test_dial_logs_in_by_the_first_that_answers),
+	  UNIT(test_dial_does_not_wait_for_silent_addresses),
+	  UNIT(test_dial_tries_those_that_failed_lately_last),
+	  UNIT(test_dial_remembers_what_moved_for_good),
+	  UNIT(test_dial_into_a_session_adds_a_connection_and_never_closes_it))

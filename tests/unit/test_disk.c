@@ -15,9 +15,11 @@
 #define BYTES (BLOCK * BLOCKS)
 
 static struct loop *loop;
-static struct object owner;
 static struct pool bounce;
-static struct disk disk;
+static struct disk *disk;
+static struct path *path;
+static unsigned failures;
+static char last_why[512];
 static struct session session;
 static uint8_t medium[BYTES];
 static struct list submitted;
@@ -108,7 +110,20 @@ static struct task *first(void)
 	return node ? list_entry(node, struct task, link) : NULL;
 }
 
-static void owner_free(struct object *o)
+static void on_failed(struct disk *d, const char *what, int code, int errno_value,
+		      const char *why)
+{
+	(void)d;
+	(void)what;
+	(void)code;
+	(void)errno_value;
+	g_strlcpy(last_why, why, sizeof(last_why));
+	failures++;
+}
+
+static const struct disk_ops ops = { .failed = on_failed };
+
+static void session_free_(struct object *o)
 {
 	object_done(o);
 }
@@ -119,13 +134,15 @@ static void setup(uint32_t bounce_buffers)
 	const uint8_t lun[8] = { 0, 3 };
 
 	loop = loop_new();
-	object_init(&owner, loop, OBJECT_LUN, owner_free);
 	memset(&session, 0, sizeof(session));
-	object_init(&session.obj, loop, OBJECT_SESSION, owner_free);
+	object_init(&session.obj, loop, OBJECT_SESSION, session_free_);
 	CU_ASSERT_EQUAL_FATAL(pool_init(&bounce, bounce_buffers, DISK_BOUNCE_BYTES, 4096), 0);
-	disk_init(&disk, loop, &owner, &bounce);
-	CU_ASSERT_EQUAL_FATAL(disk_set_geometry(&disk, &c, NULL), 0);
-	disk_add_path(&disk, &session, lun);
+	disk = disk_new(loop, &ops, &bounce);
+	failures = 0;
+	CU_ASSERT_EQUAL_FATAL(disk_set_geometry(disk, &c, NULL), 0);
+	path = disk_path_add(disk, NULL, &session, lun);
+	path->is_verified = true;
+	disk_path_update(path);
 	list_init(&submitted);
 	for (unsigned i = 0; i < BYTES; i++)
 		medium[i] = (uint8_t)(i * 7 + i / 512);
@@ -135,10 +152,10 @@ static void setup(uint32_t bounce_buffers)
 
 static void teardown(void)
 {
-	disk_done(&disk);
+	disk_unref(disk);
+	loop_run_once(loop, 0);
 	pool_done(&bounce);
 	object_gone(&session.obj);
-	object_gone(&owner);
 	loop_run_once(loop, 0);
 	loop_free(loop);
 }
@@ -168,7 +185,7 @@ static int submit(struct request *r, enum disk_op op, uint64_t offset, uint32_t 
 	r->io.is_fua = false;
 	r->calls = 0;
 	r->result = 1;
-	return disk_submit(&disk, &r->io);
+	return disk_submit(disk, &r->io);
 }
 
 static struct request *request_new(void)
@@ -284,7 +301,7 @@ static void test_disk_splits_at_the_maximum_transfer_length(void)
 	struct request *r = request_new();
 
 	setup(2);
-	CU_ASSERT_EQUAL(disk_set_geometry(&disk, &c, &limits), 0);
+	CU_ASSERT_EQUAL(disk_set_geometry(disk, &c, &limits), 0);
 	CU_ASSERT_EQUAL(submit(r, DISK_READ, 0, 10 * BLOCK), 0);
 	while (first()) {
 		CU_ASSERT_TRUE(first()->data_bytes <= 4 * BLOCK);
@@ -306,10 +323,10 @@ static void test_disk_refuses_what_is_outside(void)
 	CU_ASSERT_EQUAL(submit(r, DISK_READ, BYTES - 1, 2), -EINVAL);
 	CU_ASSERT_EQUAL(submit(r, DISK_READ, UINT64_MAX, 2), -EINVAL);
 	CU_ASSERT_EQUAL(submit(r, DISK_READ, 0, 0), -EINVAL);
-	disk.is_read_only = true;
+	disk->is_read_only = true;
 	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), -EROFS);
-	session_is_up = false;
-	CU_ASSERT_EQUAL(submit(r, DISK_READ, 0, BLOCK), -EIO);
+	disk_path_remove(path); /* none at all */
+	CU_ASSERT_EQUAL(submit(r, DISK_READ, 0, BLOCK), -ENODEV);
 	CU_ASSERT_EQUAL(submits, 0);
 	CU_ASSERT_EQUAL(r->calls, 0);
 	teardown();
@@ -327,7 +344,7 @@ static void test_disk_sends_again_after_a_unit_attention(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(first());
 	answer(first());
 	CU_ASSERT_EQUAL(r->result, 0);
-	CU_ASSERT_EQUAL(disk.stats.retries, 1);
+	CU_ASSERT_EQUAL(disk->stats.retries, 1);
 	teardown();
 	free(r);
 }
@@ -342,7 +359,7 @@ static void test_disk_gives_up_on_endless_unit_attentions(void)
 		answer_sense(first(), 0x06, 0x29, 0x00);
 	CU_ASSERT_EQUAL(r->calls, 1);
 	CU_ASSERT_TRUE(r->result < 0);
-	CU_ASSERT_EQUAL(owner.failures_total, 1);
+	CU_ASSERT_EQUAL(failures, 1);
 	teardown();
 	free(r);
 }
@@ -380,19 +397,235 @@ static void test_disk_good_status_with_missing_bytes_is_an_error(void)
 	free(r);
 }
 
-static void test_disk_lost_connection_ends_the_request(void)
+/* Its session hands @t back. */
+static void hand_back(struct task *t, enum task_result result)
 {
+	list_remove(&t->link);
+	t->state = TASK_DONE;
+	t->result = result;
+	t->done(t);
+}
+
+static void test_disk_lost_command_is_sent_again(void)
+{
+	static const enum task_result results[] = {
+		TASK_RESULT_NEVER_SENT, TASK_RESULT_MAYBE_EXECUTED, TASK_RESULT_ABORTED
+	};
+	static const enum disk_op ops_[] = { DISK_READ, DISK_WRITE, DISK_FLUSH };
 	struct request *r = request_new();
-	struct task *t;
 
 	setup(2);
-	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), 0);
-	t = first();
-	list_remove(&t->link);
-	t->result = TASK_RESULT_MAYBE_EXECUTED;
-	t->done(t);
+	disk->has_write_cache = true;
+	for (size_t i = 0; i < 9; i++) {
+		enum disk_op op = ops_[i % 3];
+
+		CU_ASSERT_EQUAL(submit(r, op, 0, op == DISK_FLUSH ? 0 : BLOCK), 0);
+		hand_back(first(), results[i / 3]);
+		CU_ASSERT_EQUAL(r->calls, 0);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(first());
+		answer(first());
+		CU_ASSERT_EQUAL(r->result, 0);
+	}
+	CU_ASSERT_EQUAL(disk->stats.retries, 9);
+	CU_ASSERT_EQUAL(path->stats.errors, 9);
+	CU_ASSERT_EQUAL(failures, 0);
+	teardown();
+	free(r);
+}
+
+static void test_disk_waits_for_a_path_and_goes_on(void)
+{
+	struct request *a = request_new(), *b = request_new();
+
+	setup(2);
+	CU_ASSERT_EQUAL(submit(a, DISK_READ, 0, BLOCK), 0);
+	session_is_up = false;
+	hand_back(first(), TASK_RESULT_MAYBE_EXECUTED);
+	CU_ASSERT_EQUAL(submit(b, DISK_WRITE, BLOCK, BLOCK), 0); /* no path is no error */
+	CU_ASSERT_EQUAL(a->io.state, DISK_IO_WAIT_PATH);
+	CU_ASSERT_EQUAL(b->io.state, DISK_IO_WAIT_PATH);
+	path->is_lost = true;
+	disk_path_update(path);
+	CU_ASSERT_EQUAL(path->state, PATH_LOST);
+	loop_run_once(loop, 0);
+	CU_ASSERT_PTR_NULL(first());
+	session_is_up = true;
+	loop_run_once(loop, 0);
+	CU_ASSERT_PTR_NULL(first()); /* the session is there, the path not yet */
+	path->is_lost = false;
+	disk_path_update(path);
+	loop_run_once(loop, 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(first());
+	CU_ASSERT_EQUAL(first()->direction, TASK_READ); /* the older one first */
+	answer(first());
+	answer(first());
+	CU_ASSERT_EQUAL(a->result, 0);
+	CU_ASSERT_EQUAL(b->result, 0);
+	CU_ASSERT_EQUAL(path->stats.failures, 1);
+	CU_ASSERT_EQUAL(path->stats.recoveries, 1);
+	teardown();
+	free(a);
+	free(b);
+}
+
+static void test_disk_session_that_comes_back_unannounced_is_seen(void)
+{
+	struct request *r = request_new();
+
+	setup(2);
+	session_is_up = false;
+	CU_ASSERT_EQUAL(submit(r, DISK_READ, 0, BLOCK), 0);
+	session_is_up = true;
+	for (int i = 0; i < 100 && !first(); i++)
+		loop_run_once(loop, 100);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(first());
+	answer(first());
+	CU_ASSERT_EQUAL(r->result, 0);
+	teardown();
+	free(r);
+}
+
+static void test_disk_fails_at_the_deadline_what_found_no_path(void)
+{
+	struct request *r = request_new();
+	int64_t start;
+
+	setup(2);
+	session_is_up = false;
+	disk->timeout_ms = 120;
+	start = loop_now_us(loop);
+	CU_ASSERT_EQUAL(submit(r, DISK_READ, 0, BLOCK), 0);
+	for (int i = 0; i < 100 && !r->calls; i++)
+		loop_run_once(loop, 1000);
 	CU_ASSERT_EQUAL(r->calls, 1);
 	CU_ASSERT_EQUAL(r->result, -EIO);
+	CU_ASSERT_EQUAL(submits, 0);
+	CU_ASSERT_TRUE(loop_now_us(loop) - start >= 120000);
+	CU_ASSERT_TRUE(loop_now_us(loop) - start < 400000);
+	CU_ASSERT_EQUAL(failures, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(last_why, "no usable path"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last_why, "lost"));
+	CU_ASSERT_EQUAL(disk->active_count, 0);
+	teardown();
+	free(r);
+}
+
+static void test_disk_lost_again_and_again_fails_at_the_deadline(void)
+{
+	struct request *r = request_new();
+	unsigned tries = 0;
+
+	setup(2);
+	disk->timeout_ms = 400;
+	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), 0);
+	for (int i = 0; i < 1000 && !r->calls; i++) {
+		while (first()) {
+			hand_back(first(), TASK_RESULT_MAYBE_EXECUTED);
+			tries++;
+		}
+		loop_run_once(loop, 50);
+	}
+	CU_ASSERT_EQUAL(r->result, -EIO);
+	CU_ASSERT_TRUE(tries >= 3 && tries <= 10); /* with pauses */
+	teardown();
+	free(r);
+}
+
+static void test_disk_waiting_for_a_path_keeps_its_range(void)
+{
+	struct request *a = request_new(), *b = request_new();
+
+	setup(2);
+	session_is_up = false;
+	memset(a->data, 0x11, 10);
+	memset(b->data, 0x22, BLOCK);
+	CU_ASSERT_EQUAL(submit(a, DISK_WRITE, 5, 10), 0);
+	CU_ASSERT_EQUAL(submit(b, DISK_WRITE, 0, BLOCK), 0);
+	CU_ASSERT_EQUAL(a->io.state, DISK_IO_WAIT_PATH);
+	CU_ASSERT_EQUAL(b->io.state, DISK_IO_WAIT_RANGE);
+	session_is_up = true;
+	disk_kick(disk);
+	while (a->calls + b->calls < 2) {
+		loop_run_once(loop, 0);
+		while (first())
+			answer(first());
+	}
+	CU_ASSERT_EQUAL(medium[5], 0x22);
+	teardown();
+	free(a);
+	free(b);
+}
+
+static void test_disk_gone_while_waiting_for_a_path(void)
+{
+	struct request *a = request_new(), *b = request_new();
+
+	setup(2);
+	session_is_up = false;
+	CU_ASSERT_EQUAL(submit(a, DISK_READ, 0, BLOCK), 0);
+	CU_ASSERT_EQUAL(submit(b, DISK_READ, 0, BLOCK), 0);
+	CU_ASSERT_TRUE(disk_withdraw(&b->io));
+	disk_shutdown(disk, ESTALE);
+	loop_run_once(loop, 0);
+	CU_ASSERT_EQUAL(a->result, -ESTALE);
+	CU_ASSERT_EQUAL(b->calls, 0);
+	CU_ASSERT_EQUAL(submit(b, DISK_READ, 0, BLOCK), -ESTALE);
+	CU_ASSERT_EQUAL(disk->active_count, 0);
+	teardown();
+	free(a);
+	free(b);
+}
+
+static void answer_status(struct task *t, uint8_t status)
+{
+	t->status = status;
+	hand_back(t, TASK_RESULT_RESPONDED);
+}
+
+static void test_disk_reservation_conflict_is_tried_for_a_second(void)
+{
+	struct request *r = request_new();
+	unsigned tries = 0;
+	int64_t start;
+
+	setup(2);
+	start = loop_now_us(loop);
+	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), 0);
+	while (!r->calls && tries < 20) {
+		while (first()) {
+			answer_status(first(), 0x18);
+			tries++;
+		}
+		if (!r->calls)
+			loop_run_once(loop, 1000);
+	}
+	CU_ASSERT_EQUAL(r->result, -EBUSY);
+	CU_ASSERT_EQUAL(tries, 6);
+	CU_ASSERT_TRUE(loop_now_us(loop) - start < 2000000);
+	CU_ASSERT_EQUAL(path->state, PATH_OPTIMIZED); /* not the path's fault */
+	teardown();
+	free(r);
+}
+
+static void test_disk_busy_is_tried_until_the_deadline(void)
+{
+	struct request *r = request_new();
+	unsigned tries = 0;
+
+	setup(2);
+	disk->timeout_ms = 600;
+	CU_ASSERT_EQUAL(submit(r, DISK_READ, 0, BLOCK), 0);
+	for (int i = 0; i < 1000 && !r->calls; i++) {
+		while (first()) {
+			answer_status(first(), tries % 2 ? 0x08 : 0x28);
+			tries++;
+		}
+		loop_run_once(loop, 1000);
+	}
+	CU_ASSERT_EQUAL(r->result, -EIO);
+	CU_ASSERT_TRUE(tries >= 4 && tries <= 8); /* 50, 100, 200, 400 ... */
+	CU_ASSERT_PTR_NOT_NULL(strstr(last_why, "busy") ? last_why
+							: strstr(last_why, "task set full"));
 	teardown();
 	free(r);
 }
@@ -424,11 +657,11 @@ static void test_disk_durable_write_without_fua_is_synchronized(void)
 	struct request *r = request_new();
 
 	setup(2);
-	disk.has_write_cache = true;
+	disk->has_write_cache = true;
 	submit(r, DISK_WRITE, 0, BLOCK);
 	CU_ASSERT_TRUE(disk_withdraw(&r->io));
 	r->io.is_fua = true;
-	CU_ASSERT_EQUAL(disk_submit(&disk, &r->io), 0);
+	CU_ASSERT_EQUAL(disk_submit(disk, &r->io), 0);
 	CU_ASSERT_EQUAL(first()->cdb[1] & 0x08, 0);
 	answer(first());
 	CU_ASSERT_EQUAL(r->calls, 0); /* not yet durable */
@@ -436,8 +669,8 @@ static void test_disk_durable_write_without_fua_is_synchronized(void)
 	CU_ASSERT_TRUE(first()->cdb[0] == 0x35 || first()->cdb[0] == 0x91);
 	answer(first());
 	CU_ASSERT_EQUAL(r->result, 0);
-	disk.has_fua = true;
-	CU_ASSERT_EQUAL(disk_submit(&disk, &r->io), 0);
+	disk->has_fua = true;
+	CU_ASSERT_EQUAL(disk_submit(disk, &r->io), 0);
 	CU_ASSERT_EQUAL(first()->cdb[1] & 0x08, 0x08);
 	answer(first());
 	CU_ASSERT_EQUAL(r->calls, 2);
@@ -451,7 +684,7 @@ static void test_disk_deferred_error_fails_the_next_flush(void)
 	struct request *r = request_new();
 
 	setup(2);
-	disk.has_write_cache = true;
+	disk->has_write_cache = true;
 	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), 0);
 	answer_deferred(first());
 	CU_ASSERT_EQUAL(r->calls, 0); /* did not run: sent again */
@@ -480,7 +713,7 @@ static void test_disk_flush_without_write_cache_sends_nothing(void)
 	loop_run_once(loop, 0);
 	CU_ASSERT_EQUAL(r->calls, 1);
 	CU_ASSERT_EQUAL(r->result, 0);
-	disk.has_write_cache = true;
+	disk->has_write_cache = true;
 	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(first());
 	CU_ASSERT_EQUAL(first()->cdb[0] & 0x0f, first()->cdb[0] == 0x35 ? 0x05 : 0x01);
@@ -520,7 +753,7 @@ static void test_disk_shutdown_ends_what_waits(void)
 	submit(a, DISK_WRITE, 1, 10);
 	submit(b, DISK_WRITE, 2, 10);
 	submit(c, DISK_WRITE, 3, 10);
-	disk_shutdown(&disk);
+	disk_shutdown(disk, ENODEV);
 	loop_run_once(loop, 0);
 	CU_ASSERT_EQUAL(b->result, -ENODEV);
 	CU_ASSERT_EQUAL(c->result, -ENODEV);
@@ -606,7 +839,7 @@ static void test_disk_random_writes_answered_in_random_order(void)
 			busy |= !r[i]->calls;
 	}
 	CU_ASSERT_EQUAL(memcmp(model, medium, BYTES), 0);
-	CU_ASSERT_EQUAL(disk.active_count, 0);
+	CU_ASSERT_EQUAL(disk->active_count, 0);
 	CU_ASSERT_EQUAL(bounce.free_count, 4);
 	teardown();
 	for (unsigned i = 0; i < WRITERS; i++)
@@ -624,7 +857,15 @@ UNIT_MAIN("disk", UNIT(test_disk_reads_whole_blocks_with_one_command),
 	  UNIT(test_disk_gives_up_on_endless_unit_attentions),
 	  UNIT(test_disk_medium_error_fails_at_once),
 	  UNIT(test_disk_good_status_with_missing_bytes_is_an_error),
-	  UNIT(test_disk_lost_connection_ends_the_request),
+	  UNIT(test_disk_lost_command_is_sent_again),
+	  UNIT(test_disk_waits_for_a_path_and_goes_on),
+	  UNIT(test_disk_session_that_comes_back_unannounced_is_seen),
+	  UNIT(test_disk_fails_at_the_deadline_what_found_no_path),
+	  UNIT(test_disk_lost_again_and_again_fails_at_the_deadline),
+	  UNIT(test_disk_waiting_for_a_path_keeps_its_range),
+	  UNIT(test_disk_gone_while_waiting_for_a_path),
+	  UNIT(test_disk_reservation_conflict_is_tried_for_a_second),
+	  UNIT(test_disk_busy_is_tried_until_the_deadline),
 	  UNIT(test_disk_busy_is_sent_again_after_a_pause),
 	  UNIT(test_disk_durable_write_without_fua_is_synchronized),
 	  UNIT(test_disk_deferred_error_fails_the_next_flush),

@@ -182,9 +182,8 @@ static void test_options_know_every_key_of_tree_md(void)
 static void test_options_not_there_yet_are_refused_plainly(void)
 {
 	static const char *const later[] = {
-		"instance=eth0", "multipath=yes",    "persist=yes",	    "expose=block",
-		"expose=none",	 "mapping=0:0",	     "ipsec_required=true", "erl=1",
-		"erl=2",	 "security_flags=2", "max_connections=2",
+		"instance=eth0", "persist=yes",		"expose=block",	    "expose=none",
+		"mapping=0:0",	 "ipsec_required=true", "security_flags=2",
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(later); i++) {
@@ -198,11 +197,36 @@ static void test_options_not_there_yet_are_refused_plainly(void)
 
 static void test_options_that_mean_as_now_are_accepted(void)
 {
-	struct login_options o = options("login persist=no multipath=off expose=file "
-					 "ipsec_required=false erl=0x0 max_connections=1 "
+	struct login_options o = options("login persist=no expose=file ipsec_required=false "
 					 "security_flags=0x0");
 
 	login_options_done(&o);
+}
+
+static void test_options_recovery_and_connections_reach_the_session(void)
+{
+	struct session_config c = config("login erl=2 max_connections=3 multipath=yes");
+
+	CU_ASSERT_EQUAL(c.wishes.error_recovery_level, 2);
+	CU_ASSERT_EQUAL(c.wishes.max_connections, 3);
+	config_done(&c);
+	c = config("login");
+	CU_ASSERT_EQUAL(c.wishes.error_recovery_level, 0);
+	CU_ASSERT_EQUAL(c.wishes.max_connections, 8); /* so that more can be added */
+	config_done(&c);
+}
+
+static void test_options_numbers(void)
+{
+	struct login_options o = options("login pr_key=0xfedcba9876543210");
+	uint64_t key = 1;
+
+	CU_ASSERT_TRUE(login_option_number(&o, "pr_key", &key));
+	CU_ASSERT_EQUAL(key, 0xfedcba9876543210);
+	CU_ASSERT_FALSE(login_option_number(&o, "erl", &key));
+	CU_ASSERT_EQUAL(key, 0xfedcba9876543210);
+	login_options_done(&o);
+	refuses("login pr_key=0", ISDSC_INVALID_PARAMETER, EINVAL, "pr_key");
 }
 
 static void test_options_leave_the_verbs_own_key_alone(void)
@@ -612,7 +636,8 @@ UNIT_MAIN("options", UNIT(test_options_are_kept_as_given),
 	  UNIT(test_options_know_every_key_of_tree_md),
 	  UNIT(test_options_not_there_yet_are_refused_plainly),
 	  UNIT(test_options_that_mean_as_now_are_accepted),
-	  UNIT(test_options_leave_the_verbs_own_key_alone),
+	  UNIT(test_options_recovery_and_connections_reach_the_session),
+	  UNIT(test_options_numbers), UNIT(test_options_leave_the_verbs_own_key_alone),
 	  UNIT(test_options_values_are_checked), UNIT(test_options_source_takes_both_families),
 	  UNIT(test_options_secret_comes_from_a_file),
 	  UNIT(test_options_without_a_file_run_at_once),
