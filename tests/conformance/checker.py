@@ -6,7 +6,7 @@ rule name, and goes on where it can.  A scene fails when there is a violation th
 not announce with target.allow(RULE).  The checks run under the session's lock, before
 the target acts on the PDU."""
 
-from pdu import INITIATOR_OPS, Op, RESERVED_TAG, lun_decode, sn_le, sn_lt
+from pdu import INITIATOR_OPS, Op, RESERVED_TAG, lun_decode, sn_add, sn_le, sn_lt
 from scsi import READS, WRITES, rw_range
 
 # Bits that must be zero: opcode -> [(byte, mask)] (11.3 to 11.18).
@@ -65,8 +65,8 @@ class Checker:
 			self.bad(c, pdu, 'dsl', 'DataSegmentLength %d over our MaxRecvDataSegmentLength %d '
 				'(13.12)' % (pdu.dsl, c.max_recv))
 		self.expstatsn(c, pdu)
-		if op in NUMBERED:
-			self.cmdsn(c, pdu)
+		if op in NUMBERED and self.cmdsn(c, pdu):
+			return				# a retry: looked at when it came first
 		if c.logging_out:
 			self.bad(c, pdu, 'after-logout', 'request after the Logout Request (11.14)')
 		s = c.session
@@ -124,6 +124,10 @@ class Checker:
 	def expstatsn(self, c, pdu):
 		"""Never back, never over what was sent (4.2.2.2)."""
 		got = pdu.expstatsn
+		if pdu.opcode == Op.LOGOUT_REQ and pdu.function and pdu.cid != c.cid:
+			c = c.session.conns.get(pdu.cid) or c.session.failed.get(pdu.cid)
+			if c is None:			# 11.14.4: it is about the connection to be closed
+				return
 		if not sn_le(got, c.statsn):
 			self.bad(c, pdu, 'expstatsn', 'ExpStatSN %08x acknowledges what was not sent '
 				'(next StatSN %08x)' % (got, c.statsn))
@@ -131,19 +135,54 @@ class Checker:
 			self.bad(c, pdu, 'expstatsn', 'ExpStatSN %08x goes back from %08x' % (got, c.acked))
 		else:
 			c.acked = got
+			self.target.acknowledged(c, got)
 
 	def cmdsn(self, c, pdu):
-		"""4.2.2.1.  Several connections may interleave, so only the window is sure there."""
-		s = c.session
+		"""4.2.2.1; True for a retry.  Several connections interleave: there, only the order on
+		each of them and the window are sure."""
+		s, sn = c.session, pdu.cmdsn
 		if pdu.imm:
-			if len(s.conns) == 1 and pdu.cmdsn != s.expcmdsn:
-				self.bad(c, pdu, 'cmdsn', 'immediate with CmdSN %d, the current one is %d'
-					% (pdu.cmdsn, s.expcmdsn))
-			return
-		if len(s.conns) == 1 and pdu.cmdsn != s.expcmdsn:
-			self.bad(c, pdu, 'cmdsn', 'CmdSN %d, expected %d' % (pdu.cmdsn, s.expcmdsn))
-		if not sn_le(pdu.cmdsn, s.maxcmdsn_sent):
-			self.bad(c, pdu, 'window', 'CmdSN %d over MaxCmdSN %d' % (pdu.cmdsn, s.maxcmdsn_sent))
+			if s.plain and sn != s.next_cmdsn:
+				self.bad(c, pdu, 'cmdsn', 'immediate with CmdSN %d, the current one is %d' % (sn, s.next_cmdsn))
+			return False
+		if sn in s.seen and self.retry(c, pdu):
+			return True
+		if not sn_le(sn, s.maxcmdsn_sent):
+			self.bad(c, pdu, 'window', 'CmdSN %d over MaxCmdSN %d' % (sn, s.maxcmdsn_sent))
+		plugs = sn in s.rejected		# 7.3: any command may fill that hole
+		if plugs:
+			s.rejected.discard(sn)
+		elif s.plain and sn != s.next_cmdsn:
+			self.bad(c, pdu, 'cmdsn', 'CmdSN %d, expected %d' % (sn, s.next_cmdsn))
+		elif c.last_cmdsn is not None and not sn_lt(c.last_cmdsn, sn) and not s.broken:
+			self.bad(c, pdu, 'cmdsn', 'CmdSN %d after %d on one connection' % (sn, c.last_cmdsn))
+		s.seen[sn] = (c, pdu)
+		if c.last_cmdsn is None or sn_lt(c.last_cmdsn, sn):
+			c.last_cmdsn = sn
+		if not sn_lt(sn, s.next_cmdsn):
+			s.next_cmdsn = sn_add(sn)
+		return False
+
+	def retry(self, c, pdu):
+		"""The same CmdSN again (7.2.1): the same ITT, flags, LUN, CDB, on the same connection.
+		False: that is something else."""
+		s, f = c.session, self.bad
+		conn, first = s.seen[pdu.cmdsn]
+		if first.itt != pdu.itt or first.opcode != pdu.opcode:
+			f(c, pdu, 'cmdsn', 'CmdSN %d was given to ITT %08x' % (pdu.cmdsn, first.itt))
+			return False
+		if s.params['ErrorRecoveryLevel'] == 0 and not s.lost_itts and conn is c:
+			f(c, pdu, 'retry', 'retry at ErrorRecoveryLevel 0, where nothing was lost')
+		same = lambda p: bytes(p.bhs[:4]) + bytes(p.bhs[8:28]) + bytes(p.bhs[32:]) + p.ahs
+		if same(first) != same(pdu):
+			f(c, pdu, 'retry', 'a retry differs from %r (7.2.1)' % first)
+		if conn is not c and not conn.logged_out:
+			f(c, pdu, 'retry', 'a retry on another connection before the logout of the first (7.2.1)')
+		if conn is c and any(sn_lt(n, pdu.expstatsn) and sn_lt(pdu.cmdsn, e) for n, e in c.told[-64:]):
+			f(c, pdu, 'retry', 'a retry of a command that was acknowledged by ExpCmdSN (7.2.1)')
+		self.target.note(c, 'that is a retry')
+		s.seen[pdu.cmdsn] = (c, pdu)
+		return True
 
 	def new_itt(self, c, pdu):
 		if pdu.itt == RESERVED_TAG:
@@ -228,7 +267,8 @@ class Checker:
 			if seq.done:
 				f(c, pdu, 'dataout-ttt', 'Data-Out after the F bit of its R2T')
 				return None
-			if next(r for r in task.r2ts if not r.done) is not seq:
+			if next(r for r in task.r2ts if not r.done and not r.lost) is not seq and \
+					not any(r.resent for r in task.r2ts):
 				f(c, pdu, 'r2t-order', 'R2T answered out of order (11.8)')
 		if pdu.datasn != seq.datasn:
 			f(c, pdu, 'datasn', 'DataSN %d, expected %d (11.7.5)' % (pdu.datasn, seq.datasn))
@@ -299,7 +339,7 @@ class Checker:
 			self.bad(c, pdu, 'logout', 'reserved reason %d (11.14.1)' % pdu.function)
 		if pdu.function == 0 and pdu.cid:
 			self.bad(c, pdu, 'logout', 'CID set where it is reserved (11.14.3)')
-		if pdu.function == 1 and pdu.cid not in c.session.conns:
+		if pdu.function and pdu.cid not in c.session.conns and pdu.cid not in c.session.failed:
 			self.bad(c, pdu, 'logout', 'CID %d is not of this session' % pdu.cid)
 		if c.session.discovery and pdu.function != 0:
 			self.bad(c, pdu, 'logout', 'reason %d in a discovery session (13.21)' % pdu.function)
@@ -328,21 +368,85 @@ class Checker:
 			want = pdu.cmdsn if task.imm else task.cmdsn
 			if pdu.refcmdsn != want:
 				f(c, pdu, 'tmf', 'RefCmdSN %d, the task has %d (11.5.5)' % (pdu.refcmdsn, want))
-			if task.conn is not c and task.conn.alive:
+			if task.conn is not c and not task.conn.logged_out:
 				f(c, pdu, 'tmf', 'ABORT TASK on another connection (11.5.1)')
+		if fn == 8:
+			self.reassign(c, pdu)
+
+	def reassign(self, c, pdu):
+		f, s = self.bad, c.session
+		if s.params['ErrorRecoveryLevel'] < 2:
+			f(c, pdu, 'reassign', 'TASK REASSIGN below ErrorRecoveryLevel 2 (7.1.5)')
+		task = self.target.find_task(s, pdu.rtt)
+		if task is None:
+			return
+		if task.allegiant:
+			f(c, pdu, 'reassign', 'TASK REASSIGN before the logout of the connection (7.2.2)')
+		if pdu.expdatasn and not task.data_acked <= pdu.expdatasn <= max(task.sent, default=-1) + 1:
+			f(c, pdu, 'reassign', 'ExpDataSN %d, acknowledged %d, sent %d (11.5.6)'
+				% (pdu.expdatasn, task.data_acked, max(task.sent, default=-1) + 1))
 
 	def snack(self, c, pdu):
-		f = self.bad
+		f, kind = self.bad, pdu.snack_type
 		if c.session.params['ErrorRecoveryLevel'] == 0:
 			f(c, pdu, 'snack', 'SNACK at ErrorRecoveryLevel 0')
-		if pdu.snack_type > 3:
-			f(c, pdu, 'snack', 'type %d (11.16.1)' % pdu.snack_type)
-		if pdu.snack_type in (1, 2) and pdu.itt != RESERVED_TAG:
+			return
+		if kind > 3:
+			f(c, pdu, 'snack', 'type %d (11.16.1)' % kind)
+		if kind in (1, 2) and pdu.itt != RESERVED_TAG:
 			f(c, pdu, 'snack', 'ITT must be reserved (11.16.4)')
-		if pdu.snack_type in (0, 1) and pdu.ttt != RESERVED_TAG:
+		if kind in (0, 1) and pdu.ttt != RESERVED_TAG:
 			f(c, pdu, 'snack', 'TTT must be reserved (11.16.5)')
-		if pdu.snack_type in (2, 3) and pdu.runlength:
+		if kind in (2, 3) and pdu.runlength:
 			f(c, pdu, 'snack', 'RunLength must be 0 (11.16.7)')
+		if kind == 1:
+			wanted = pdu.begrun or pdu.runlength
+			if wanted and not sn_lt(pdu.begrun, c.statsn):
+				f(c, pdu, 'snack', 'status %08x was never sent (11.16)' % pdu.begrun)
+			if wanted and sn_lt(pdu.begrun, c.acked):
+				f(c, pdu, 'snack', 'status %08x is acknowledged already (11.16)' % pdu.begrun)
+		elif kind == 2:
+			self.dataack(c, pdu)
+		else:
+			self.snack_task(c, pdu)
+
+	def dataack(self, c, pdu):
+		f = self.bad
+		if pdu.ttt not in c.acks:
+			f(c, pdu, 'snack', 'DataACK with TTT %08x, which no A bit waits for (11.16.5)' % pdu.ttt)
+			return
+		task, until, lun = c.acks[pdu.ttt]
+		if pdu.lun != lun:
+			f(c, pdu, 'snack', 'LUN not copied from the Data-In (11.16.5)')
+		if pdu.begrun < until or pdu.begrun > max(task.sent) + 1:
+			f(c, pdu, 'snack', 'DataACK up to %d, the Data-In was before %d (11.16.6)' % (pdu.begrun, until))
+		if any(n < pdu.begrun for n in task.lost):
+			f(c, pdu, 'snack', 'DataACK over a hole at %s (11.16.2)' % sorted(task.lost))
+		if task.statsn is not None and sn_lt(task.statsn, c.acked):
+			f(c, pdu, 'snack', 'DataACK after the status was acknowledged (11.7.2)')
+
+	def snack_task(self, c, pdu):
+		"""Data/R2T SNACK and R-Data SNACK."""
+		f = self.bad
+		task = self.target.find_task(c.session, pdu.itt)
+		if task is None:
+			f(c, pdu, 'snack', 'ITT %08x: no such task, or its status is acknowledged (11.16)' % pdu.itt)
+			return
+		if task.conn is not c:
+			f(c, pdu, 'snack', 'SNACK on another connection (4.2.5.1)')
+		if pdu.snack_type == 3:
+			if pdu.begrun:
+				f(c, pdu, 'snack', 'BegRun of R-Data must be 0 (11.16.6)')
+			if pdu.ttt in (0, RESERVED_TAG) or pdu.ttt == task.snack_tag:
+				f(c, pdu, 'snack', 'SNACK Tag %08x (11.16.5)' % pdu.ttt)
+			return
+		if (pdu.begrun or pdu.runlength) and pdu.begrun < task.data_acked:
+			f(c, pdu, 'snack', 'DataSN %d is acknowledged already (11.16.2)' % pdu.begrun)
+		if pdu.begrun + max(pdu.runlength, 1) > max(task.sent, default=-1) + 1:
+			f(c, pdu, 'snack', 'asks for DataSN %d, %d are sent (11.16)' % (pdu.begrun
+				+ max(pdu.runlength, 1) - 1, max(task.sent, default=-1) + 1))
+		if task.read and task.sent and task.segment != c.max_send:
+			f(c, pdu, 'snack', 'MaxRecvDataSegmentLength has changed: R-Data is due (11.16.3)')
 
 	# -------------------------------------------------------------------------- login
 

@@ -317,6 +317,32 @@ class Scene:
 		self.check(len(sids) == 1, 'one session expected, there are %s' % sids)
 		return 'targets/%s/sessions/%s' % (t.iqn, sids[0])
 
+	def sids(self, t):
+		"""The sessions of t, oldest first."""
+		return sorted((n for n in self.ls('targets', t.iqn, 'sessions') if n.isdigit()), key=int)
+
+	def cids(self, session):
+		return sorted((n for n in self.ls(session, 'connections') if n.isdigit()), key=int)
+
+	def command(self, path, line, limit=LIMIT):
+		"""A control command that must succeed."""
+		reply = self.ctl(path + '/ctl', line, limit)
+		self.check(not reply.errno, '"%s" > %s/ctl: %r' % (line, path, reply))
+		return reply
+
+	def two_connections(self, t, **keys):
+		"""Log in and add a connection; (path of the session, its CIDs)."""
+		self.login(t, **dict({'max_connections': 2}, **keys))
+		session = self.session(t)
+		self.command(session, 'add-connection portal=%s' % t.portals[-1].address)
+		cids = self.cids(session)
+		self.check(len(cids) == 2, 'two connections expected, there are %s' % cids)
+		t.wait(lambda: len(t.ffp_conns()) == 2, 'two connections in full feature phase')
+		return session, cids
+
+	def event_lines(self):
+		return self.cat('events').splitlines()
+
 	def params(self, t):
 		"""Negotiated values of the session and its only connection, by key."""
 		s = self.session(t)
@@ -432,7 +458,7 @@ class Scene:
 			print('# stderr: ' + line, file=out)
 		for t in self.targets:
 			print('# PDUs of %s (%s), the last ones:' % (t.iqn, t.portal), file=out)
-			for event in t.events[-25:]:
+			for event in t.events[-int(os.environ.get("CONF_PDUS", 25)):]:
 				print('#   %s' % event, file=out)
 
 

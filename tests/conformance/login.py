@@ -172,6 +172,10 @@ class LoginMixin:
 		if c.session.missing:
 			reply.refuse(0x020A)
 			return
+		if first and req.tsih:
+			self.may_join(c, req, reply)
+			if reply.status:
+				return
 		if first and not c.session.discovery or first and lg.get('TargetName'):
 			reply.keys.append(('TargetPortalGroupTag', str(self.tpgt)))
 		ready = self.security(c, req, keys, reply) if req.csg == SECURITY \
@@ -282,6 +286,11 @@ class LoginMixin:
 				reply.keys.append((key, 'Reject'))
 			else:
 				reply.keys.append((key, 'NotUnderstood'))
+		if s.params['ErrorRecoveryLevel'] and s.params['DataSequenceInOrder'] == 'Yes' and \
+				s.params['MaxOutstandingR2T'] > 1:		# 13.19
+			s.params['MaxOutstandingR2T'] = 1
+			if reply.get('MaxOutstandingR2T'):
+				reply.put('MaxOutstandingR2T', '1')
 		first_burst, burst = (number(v) if v and v not in CONSTANTS else d for v, d in (
 			(lg.get('FirstBurstLength'), 512), (lg.get('MaxBurstLength'), 262144)))
 		if first_burst > burst:
@@ -421,6 +430,8 @@ class LoginMixin:
 	def login_done(self, c, req):
 		"""The connection joins its session."""
 		c.cid = req.cid
+		if not req.tsih:
+			self.reinstate(c.session)
 		c.max_send = c.max_send_next or 8192
 		if c.login.declared:
 			c.max_recv = self.max_recv or 8192

@@ -158,6 +158,7 @@ class Pdu:
 	edtl = _field(20, 'I')
 	cid = _field(20, 'H')
 	rtt = _field(20, 'I')		# Referenced Task Tag
+	snack_tag = _field(20, 'I')
 	cmdsn = _field(24, 'I')
 	statsn = _field(24, 'I')
 	expstatsn = _field(28, 'I')
@@ -193,12 +194,19 @@ class Pdu:
 		self.lies = {}			# fields to set after numbering (target.py)
 		self.bad_header_digest = False	# send a wrong digest
 		self.bad_data_digest = False
+		self.resent = False		# an answer to a SNACK or a reassignment
 		if bhs is None:
 			self.opcode = opcode
 		for name, value in fields.items():
 			if not hasattr(type(self), name) and name not in self.__dict__:
 				raise AttributeError('no PDU field ' + name)
 			setattr(self, name, value)
+
+	def copy(self):
+		"""What was to be sent, without what a scene does to one sending of it."""
+		out = Pdu(bhs=self.bhs)
+		out.ahs, out.data = self.ahs, self.data
+		return out
 
 	@property
 	def dsl(self):

@@ -7,10 +7,11 @@ besides; a scene asserts what the checker cannot know, or that the thing happene
 import errno
 import time
 
-from common import (HoldReads, LOST, conn_closed, harmless, is_read, pattern, pattern_disk, reads,
-	round_trip)
+from common import (HoldReads, LOST, at_level, conn_closed, conn_of, good_read, harmless, is_read,
+	is_read_pdu, logins, once, pattern, pattern_disk, reads, right, round_trip, snacks)
 from harness import scene
 from pdu import Op, RESERVED_TAG, sn_add, sn_lt
+from scsi import READ_CAPACITY_10, SERVICE_ACTION_IN
 from target import Target
 
 
@@ -175,9 +176,41 @@ def ffp_3_5_statsn_wraps(s):
 	s.check(t.conns[0].statsn < 0x1000, 'StatSN did not wrap: the scene shows nothing')
 
 
-@scene(later='ERL 1')
+@scene
 def ffp_4_1_command_retry(s):
-	"""A retry has the same ITT, CmdSN, flags, LUN and CDB."""
+	"""A command that is never acknowledged is sent again, the same, on the same connection."""
+	t = at_level(s, 1)
+	t.rx = once('lost', is_read_pdu)
+	right(s, t, s.read_job(t, 65536, 4096), 65536)
+	got = reads(t)
+	s.equal(len(got), 2, 'READs sent')
+	for name in ('itt', 'cmdsn', 'flags', 'lun', 'cdb', 'edtl'):
+		s.equal(getattr(got[1], name), getattr(got[0], name), name + ' of the retry')
+	s.check(conn_of(t, got[0]) is conn_of(t, got[1]), 'the retry went another way')
+	for p in snacks(t):
+		s.check(conn_of(t, p) is conn_of(t, got[0]), 'a SNACK went another way')
+
+
+@scene
+def ffp_4_1_command_retry_at_login(s):
+	"""The same with the first READ CAPACITY, while the LUNs are looked at."""
+	class Loses(Target):
+		lost = None
+
+		def on_wire(self, c, pdu):
+			if not self.lost and pdu.opcode == Op.SCSI_CMD and \
+					pdu.cdb[0] in (READ_CAPACITY_10, SERVICE_ACTION_IN):
+				self.lost = pdu
+				return 'lost'
+			return None
+
+	t = s.target(Loses, luns={0: pattern_disk()}, values={'ErrorRecoveryLevel': 1})
+	s.login(t, erl=1, command_timeout=12)
+	s.check(t.lost, 'no READ CAPACITY was sent')
+	again = [p for p in t.commands(t.lost.cdb[0]) if p.cmdsn == t.lost.cmdsn]
+	s.equal([p.itt for p in again], [t.lost.itt] * 2, 'ITTs with that CmdSN')
+	s.equal(len(t.conns), 1, 'connections')
+	good_read(s, t)
 
 
 class StatSNJump(Target):
@@ -221,9 +254,34 @@ def ffp_10_1_status_in_response(s):
 	s.check(len([p for p in t.sent(Op.SCSI_RSP) if p.itt in itts]) == len(itts), 'the scene is wrong')
 
 
-@scene(later='ERL 1')
+class AsksForAck(Target):
+	"""The last Data-In of a READ has A=1; the response comes after the DataACK, so that no
+	ExpStatSN can have acknowledged the data before."""
+	armed = False
+	waiting = None
+
+	def on_scsi_command(self, c, task):
+		if not self.armed or not is_read(task):
+			return False
+		self.waiting = task
+		self.data_pdu(task, 0, self.run(task).data, 0, final=True, ack=True, ttt=0xACED0001, lun=task.lun)
+		return True
+
+	def snack_ack(self, c, pdu):
+		super().snack_ack(c, pdu)
+		self.respond(self.waiting)
+
+
+@scene
 def ffp_10_2_a_bit(s):
-	"""A bit at ERL 1: SNACK DataACK."""
+	"""A=1 in the last Data-In, no status yet: SNACK DataACK with its TTT and LUN."""
+	t = at_level(s, 1, AsksForAck, luns={0: pattern_disk(), 7: pattern_disk(serial='SEVEN')})
+	t.armed = True
+	right(s, t, s.read_job(t, 8192, 4096, lun=7), 8192, lun=7)
+	got = snacks(t)
+	s.equal([(p.snack_type, p.itt, p.ttt, p.begrun, p.runlength) for p in got],
+		[(2, RESERVED_TAG, 0xACED0001, 1, 0)], 'SNACKs')
+	s.equal(len(reads(t)), 1, 'READs sent')
 
 
 @scene
@@ -260,9 +318,26 @@ def ffp_14_1_async_logout_request(s):
 	t.wait(lambda: c.eof, 'the initiator to close after the logout')
 
 
-@scene(later='MCS')
+@scene
 def ffp_14_2_async_logout_two_connections(s):
-	"""Event 1 on one of two connections."""
+	"""Event 1 on one of two connections: that one (or all) logs out, I/O goes on."""
+	t = s.target(luns={0: pattern_disk()}, values={'MaxConnections': 2})
+	s.two_connections(t)
+	first, victim = t.ffp_conns()
+	good_read(s, t)
+	t.async_message(victim, 1, p3=5)
+	sent = time.monotonic()
+	out = t.wait(lambda: t.received(Op.LOGOUT_REQ), 'the Logout Request')[0]
+	s.check(t.event_of(out).time - sent <= 5, 'the logout came too late')
+	s.check(out.function in (0, 1), 'reason %d' % out.function)
+	s.check(out.function == 0 or out.cid == victim.cid, 'logout of CID %d, asked was %d' % (out.cid, victim.cid))
+	late = [e.pdu for e in t.events if e.kind == 'rx' and e.conn is victim and e.pdu and e.time > sent]
+	s.check(not [p for p in late if p.opcode == Op.SCSI_CMD], 'new commands after the event')
+	t.wait(lambda: victim.eof, 'the initiator to close')
+	for n in range(8):
+		good_read(s, t, n * 8192)
+	if out.function == 1:
+		s.check(first.alive and not first.logging_out, 'the other connection was lost too')
 
 
 @scene
@@ -381,9 +456,20 @@ def ffp_17_1_logout(s):
 	s.read(t, 0, 4096)
 
 
-@scene(later='reconnect')
+@scene
 def ffp_17_1_logout_then_reconnect(s):
-	"""Async logout request: after the logout the session is established again."""
+	"""Async logout request: Logout, nothing after it, FIN, then a login at the same address."""
+	t = s.target(luns={0: pattern_disk()})
+	s.login(t)
+	good_read(s, t)
+	c = t.ffp_conns()[0]
+	t.async_message(c, 1, p3=3)
+	t.wait(lambda: t.received(Op.LOGOUT_REQ), 'the Logout Request')
+	t.wait(lambda: c.eof, 'the initiator to close')
+	again = t.wait(lambda: [x for x in t.ffp_conns() if x is not c], 'the session to come back')[0]
+	s.equal(again.session.isid, c.session.isid, 'ISID of the new session')
+	for n in range(4):
+		good_read(s, t, n * 8192)
 
 
 @scene
@@ -399,19 +485,54 @@ def ffp_20_1_async_logout_in_one_second(s):
 	s.check(out.function in (0, 1), 'reason %d' % out.function)
 
 
-@scene(later='reconnect')
+@scene
 def ffp_20_2_async_drop_connection(s):
-	"""AsyncEvent 2: disconnects and reconnects within one second."""
+	"""AsyncEvent 2, Time2Wait 0, Time2Retain 1: disconnected, and back within one second."""
+	t = s.target(luns={0: pattern_disk()})
+	s.login(t)
+	good_read(s, t)
+	c = t.ffp_conns()[0]
+	t.async_message(c, 2, p1=c.cid, p2=0, p3=1)
+	sent = time.monotonic()
+	t.later(0.2, c.close)
+	again = t.wait(lambda: logins(t)[1:], 'the initiator to come back')[0]
+	s.check(again.time - sent <= 1, 'it came back after %.1f s' % (again.time - sent))
+	good_read(s, t, 8192)
 
 
-@scene(later='MCS')
+@scene
 def ffp_20_3_async_drop_session(s):
-	"""AsyncEvent 3 with two connections."""
+	"""AsyncEvent 3, Time2Wait 1, Time2Retain 2: all connections close; back after 1 to 3 s."""
+	t = s.target(luns={0: pattern_disk()}, values={'MaxConnections': 2})
+	s.two_connections(t)
+	good_read(s, t)
+	old = t.ffp_conns()
+	t.async_message(old[0], 3, p2=1, p3=2)
+	sent = time.monotonic()
+	t.later(0.5, lambda: [c.close() for c in old])
+	again = t.wait(lambda: logins(t)[2:], 'the initiator to come back')[0]
+	s.check(all(not c.alive for c in old), 'a login while an old connection is open')
+	s.check(1 <= again.time - sent <= 3, 'it came back after %.1f s' % (again.time - sent))
+	good_read(s, t, 8192)
+	t.wait(lambda: len(t.ffp_conns()) == 2, 'both connections to come back')
 
 
-@scene(later='text negotiation in full feature phase')
+@scene
 def ffp_20_4_async_negotiate(s):
-	"""AsyncEvent 4: a Text Request within Parameter3 seconds, with keys."""
+	"""AsyncEvent 4, Parameter3 3: a Text Request on that connection within 3 seconds."""
+	t = s.target(luns={0: pattern_disk()})
+	s.login(t)
+	good_read(s, t)
+	c = t.ffp_conns()[0]
+	t.async_message(c, 4, p3=3)
+	sent = time.monotonic()
+	text = t.wait(lambda: t.received(Op.TEXT_REQ), 'the Text Request')[0]
+	s.check(t.event_of(text).time - sent <= 3, 'the Text Request came too late')
+	s.equal(text.ttt, RESERVED_TAG, 'TTT')
+	t.wait(lambda: t.sent(Op.TEXT_RSP), 'the answer')
+	for n in range(4):
+		good_read(s, t, n * 8192)
+	s.equal(len(t.conns), 1, 'connections')
 
 
 @scene

@@ -4,8 +4,8 @@
 The checker follows each Data-Out: DataSN, offset, F bit, limits, order of R2Ts.  The
 scenes set the parameters that provoke each case, and assert that it took place."""
 
-from common import (data_outs, harmless, is_read, is_write, pattern, pattern_disk, reads, round_trip,
-	unsolicited_of, writes)
+from common import (at_level, data_in, data_outs, harmless, is_read, is_write, once, pattern,
+	pattern_disk, reads, right, round_trip, snacks, unsolicited_of, writes)
 from harness import scene
 from pdu import Op, RESERVED_TAG
 from scsi import GOOD
@@ -239,9 +239,34 @@ def ffp_12_3_several_r2ts_outstanding(s):
 		s.equal(answered, asked, 'order of tags')
 
 
-@scene(later='DataSequenceInOrder=No')
+class FallingOffsets(Target):
+	"""The R2Ts of a WRITE, 1024 bytes each, come at once and last first."""
+
+	def on_scsi_command(self, c, task):
+		if not is_write(task):
+			return False
+		task.manual = True
+		for offset in range(task.edtl - 1024, -1, -1024):
+			self.send_r2t(task, offset, 1024)
+		return True
+
+	def on_burst(self, c, task, seq):
+		if not any(not r.done for r in task.r2ts):
+			task.manual = False
+
+
+@scene
 def ffp_12_3_r2t_order(s):
-	"""R2Ts at falling offsets are fulfilled in the order of arrival."""
+	"""DataSequenceInOrder=No, R2Ts at falling offsets: fulfilled in the order of arrival."""
+	t = s.target(FallingOffsets, max_recv=512, values={'InitialR2T': 'Yes', 'ImmediateData': 'No',
+		'DataSequenceInOrder': 'No', 'MaxOutstandingR2T': 8})
+	s.login(t, initial_r2t='yes', immediate_data='no', data_sequence_in_order='no', max_outstanding_r2t=8)
+	p = t.sessions[0].params
+	s.equal((p['DataSequenceInOrder'], p['MaxOutstandingR2T']), ('No', 8), 'negotiated')
+	round_trip(s, t, 0, 8192)
+	for cmd in writes(t):
+		starts = [p.offset for p in data_outs(t, cmd) if p.datasn == 0]
+		s.equal(starts, [p.offset for p in t.sent(Op.R2T) if p.itt == cmd.itt], 'offsets of the sequences')
 
 
 class SecondFirst(Target):
@@ -279,14 +304,36 @@ def ffp_12_4_r2ts_of_parallel_writes(s):
 	s.equal(order, [p.itt for p in t.sent(Op.R2T)], 'order of the tasks in the data')
 
 
-@scene(later='ERL 1')
+@scene
 def ffp_13_1_data_snack(s):
-	"""A missing Data-In is asked for by SNACK."""
+	"""DataSN 3 does not come: Data SNACK for it, no acknowledgement of the status before."""
+	for n, in_data in enumerate((True, False)):
+		t = at_level(s, 1, data_in_size=1024, status_in_data=in_data,
+			iqn='iqn.2026-01.org.iscsifs.test:snack%d' % n)
+		t.tx = once('lost', data_in(3))
+		right(s, t, s.read_job(t, 16384, 8192), 16384, 8192)
+		asked = snacks(t, 0)
+		s.check(asked, 'no Data SNACK')
+		for p in asked:
+			s.equal((p.itt, p.ttt), (reads(t)[0].itt, RESERVED_TAG), 'ITT and TTT')
+			s.check((p.begrun, p.runlength) in ((3, 1), (0, 0)), 'BegRun %d RunLength %d' % (p.begrun, p.runlength))
+		s.equal(len(reads(t)), 1, 'READs sent')
+		s.equal(len(t.conns), 1, 'connections')
 
 
-@scene(later='ERL 1')
+@scene
 def ffp_13_2_dataack_snack(s):
-	"""DataACK after the A bit."""
+	"""A=1 after each MaxBurstLength bytes: DataACK, RunLength 0, ITT reserved, TTT copied."""
+	t = at_level(s, 1, data_in_size=1024, a_bit=True, values={'MaxBurstLength': 4096})
+	right(s, t, s.read_job(t, 0, 16384), 0, 16384)
+	s.read(t, 65536, 4096)				# acknowledges the last status at the latest
+	asked = [p for p in t.sent(Op.DATA_IN) if p.ack and p.itt == reads(t)[0].itt]
+	s.equal([p.datasn for p in asked], [3, 7, 11, 15], 'Data-Ins with the A bit')
+	got = snacks(t)
+	for one in asked[:3]:				# the status may acknowledge the last
+		mine = [p for p in got if p.ttt == one.ttt]
+		s.equal([(p.snack_type, p.itt, p.runlength) for p in mine], [(2, RESERVED_TAG, 0)], 'DataACKs')
+	s.check({p.snack_type for p in got} == {2}, 'other SNACKs')
 
 
 @scene
@@ -427,6 +474,25 @@ def data_4_responses_in_any_order(s):
 	jobs = [s.read_job(t, n * 65536, 4096) for n in range(8)]
 	for n, job in enumerate(jobs):
 		s.check(job.result() == pattern(n * 65536, 4096), 'wrong data in read %d' % n)
+
+
+@scene
+def data_6_data_in_out_of_order(s):
+	"""DataPDUInOrder=No, DataSequenceInOrder=No: Data-Ins at falling offsets are put right."""
+	class Falls(ByHand):
+		def play(self, task, data):
+			parts = list(range(0, len(data), 1024))
+			for n, at in enumerate(reversed(parts)):
+				last = n == len(parts) - 1
+				self.data_pdu(task, at, data[at:at + 1024], n, final=last, status=GOOD if last else None)
+
+	t = s.target(Falls, luns={0: pattern_disk()}, values={'DataPDUInOrder': 'No', 'DataSequenceInOrder': 'No'})
+	s.login(t, data_pdu_in_order='no', data_sequence_in_order='no')
+	p = t.sessions[0].params
+	s.equal((p['DataPDUInOrder'], p['DataSequenceInOrder']), ('No', 'No'), 'negotiated')
+	t.armed = True
+	for n in range(3):
+		s.check(s.read(t, n * 8192, 8192) == pattern(n * 8192, 8192), 'wrong data')
 
 
 @scene

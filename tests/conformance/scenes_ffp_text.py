@@ -6,7 +6,7 @@ targets/."""
 
 import socket
 
-from common import BROKEN, round_trip
+from common import BROKEN, good_read, pattern_disk, round_trip
 from harness import Skip, scene
 from pdu import Op, RESERVED_TAG, make_keys, sn_add
 from target import IQN, Target
@@ -120,9 +120,104 @@ def ffp_18_4_foreign_key(s):
 	gone(s, t)
 
 
-@scene(later='text negotiation in full feature phase')
+class Rejects(Target):
+	"""Rejects the first `rejects` Text Requests of a normal session."""
+	rejects = 1
+
+	def on_text(self, c, req, keys):
+		if self.rejects:
+			self.rejects -= 1
+			c.text = None
+			self.reject(c, req, 0x05)
+			return True
+
+
+@scene
 def ffp_18_5_negotiation_reset(s):
 	"""Reject of a renegotiation: the connection stays, the key is negotiated again."""
+	t = s.target(Rejects, luns={0: pattern_disk()})
+	s.login(t, max_recv_data_segment_length=65536)
+	s.command(s.session(t), 'set max_recv_data_segment_length=8192')
+	text = t.received(Op.TEXT_REQ)
+	s.equal(len(text), 2, 'Text Requests')
+	for p in text:
+		s.check(('MaxRecvDataSegmentLength', '8192') in p.keys(), 'keys %s' % p.keys())
+		s.equal(p.ttt, RESERVED_TAG, 'TTT')
+	s.equal(len(t.conns), 1, 'connections')
+	good_read(s, t, 0, 65536)
+	s.check(max(p.dsl for p in t.sent(Op.DATA_IN)[-8:]) <= 8192, 'the scene is wrong')
+	s.equal(s.params(t)['MaxRecvDataSegmentLength'], '8192', 'params file')
+
+
+@scene
+def text_1_renegotiation(s):
+	"""set of a text key while reads run: the new length is in force, no byte goes wrong."""
+	t = s.target(luns={0: pattern_disk()})
+	s.login(t)
+	for size in (512, 16777215, 4096):
+		jobs = [(n, s.read_job(t, n * 65536, 65536)) for n in range(8)]
+		s.command(s.session(t), 'set max_recv_data_segment_length=%d' % size)
+		for n, job in jobs:
+			s.check(job.result() == bytes(t.luns[0].store[n * 65536:n * 65536 + 65536]), 'wrong data')
+		s.equal(t.ffp_conns()[0].max_send, size, 'what the target was told')
+		good_read(s, t, 0, 65536)
+	s.equal(len(t.conns), 1, 'connections')
+
+
+@scene
+def text_2_rejected_for_ever(s):
+	"""Every renegotiation is rejected: an error, the old value stays, I/O goes on (7.12)."""
+	t = s.target(Rejects, luns={0: pattern_disk()}, rejects=1 << 30)
+	s.login(t, max_recv_data_segment_length=65536)
+	s.refused(s.ctl(s.session(t) + '/ctl', 'set max_recv_data_segment_length=1024'))
+	s.check(0 < len(t.received(Op.TEXT_REQ)) < 50, 'asked %d times' % len(t.received(Op.TEXT_REQ)))
+	s.equal(s.params(t)['MaxRecvDataSegmentLength'], '65536', 'params file')
+	good_read(s, t, 0, 65536)
+	s.check(max(p.dsl for p in t.sent(Op.DATA_IN)) > 1024, 'the scene is wrong')
+
+
+@scene
+def text_3_answer_not_final(s):
+	"""The answers have F=0 and a TTT three times: empty requests with F=1 follow (6.4)."""
+	class NotYet(Target):
+		more = 3
+
+		def text_request(self, c, pdu):
+			if c.text is None:
+				super().text_request(c, pdu)
+			else:
+				self.answer(c, pdu)
+
+		def on_text(self, c, req, keys):
+			self.answer(c, req)
+			return True
+
+		def answer(self, c, pdu):
+			self.more -= 1
+			self.text_reply(c, pdu, b'', final=self.more < 0)
+
+	t = s.target(NotYet, luns={0: pattern_disk()})
+	s.login(t)
+	s.command(s.session(t), 'set max_recv_data_segment_length=4096')
+	text = t.received(Op.TEXT_REQ)
+	s.equal(len(text), 4, 'Text Requests')
+	s.equal(len({p.itt for p in text}), 1, 'different ITTs')
+	s.check(all(p.final for p in text) and not any(p.dsl for p in text[1:]), 'a continuation is not empty')
+	good_read(s, t, 0, 4096)
+
+
+@scene
+def text_4_live_timeouts(s):
+	"""set nop_interval= takes effect at once; a key that is not there is EINVAL."""
+	import errno
+	t = s.target(luns={0: pattern_disk()})
+	s.login(t, nop_interval=0)
+	session = s.session(t)
+	s.command(session, 'set nop_interval=0.3')
+	t.wait(lambda: t.received(Op.NOP_OUT)[1:], 'pings')
+	s.refused(s.ctl(session + '/ctl', 'set no_such_key=1'), errno.EINVAL)
+	s.check(not t.received(Op.TEXT_REQ), 'a timeout was negotiated')
+	good_read(s, t)
 
 
 # ----------------------------------------------------------------------------- discovery

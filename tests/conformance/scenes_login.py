@@ -98,9 +98,55 @@ def login_2_2_invalid_tsih(s):
 	refuses(s, edit)
 
 
-@scene(later='MCS')
+@scene
 def login_2_3_tsih_second_connection(s):
 	"""A second connection uses the ISID and TSIH of the session, and a new CID."""
+	t = s.target(luns={0: pattern_disk()}, values={'MaxConnections': 2})
+	s.two_connections(t)
+	a, b = [c.login.first for c in t.ffp_conns()]
+	s.equal((b.isid, b.tsih), (a.isid, t.sessions[0].tsih), 'ISID and TSIH')
+	s.check(b.cid != a.cid, 'both have CID %d' % a.cid)
+	names = [k for k, _ in b.keys()]
+	s.check('InitiatorName' in names and 'TargetName' in names, 'first request has %s' % names)
+	s.equal(len(t.sessions), 1, 'sessions')
+	round_trip(s, t, 0, 65536)
+
+
+@scene
+def login_2_4_refused_second_connection(s):
+	"""Too many connections (0206, or MaxConnections=1): EUSERS; the session lives on."""
+	class No(Target):
+		def on_login(self, c, req, keys, reply):
+			if req.tsih:
+				reply.refuse(0x0206)
+
+	for cls, most in ((No, 2), (Target, 1)):
+		t = s.target(cls, luns={0: pattern_disk()}, values={'MaxConnections': most},
+			iqn='iqn.2026-01.org.iscsifs.test:most%d' % most)
+		s.login(t, max_connections=2)
+		session = s.session(t)
+		s.refused(s.ctl(session + '/ctl', 'add-connection portal=%s' % t.portal), errno.EUSERS)
+		s.equal(len(s.cids(session)), 1, 'connections')
+		s.check(s.read(t, 0, 4096) == pattern(0, 4096), 'wrong data')
+
+
+@scene
+def login_2_5_remove_connection(s):
+	"""remove-connection: Logout with reason 1 and that CID; the last one cannot go."""
+	t = s.target(luns={0: pattern_disk()}, values={'MaxConnections': 2})
+	session, cids = s.two_connections(t)
+	victim = t.ffp_conns()[1]
+	s.command(session, 'remove-connection %s' % cids[1])
+	out = t.received(Op.LOGOUT_REQ)
+	s.equal([(p.function, p.cid) for p in out], [(1, victim.cid)], 'Logout Requests (reason, CID)')
+	t.wait(lambda: victim.eof, 'the connection to close')
+	s.equal(s.cids(session), cids[:1], 'connections left')
+	s.check(s.read(t, 0, 4096) == pattern(0, 4096), 'wrong data')
+	s.refused(s.ctl(session + '/ctl', 'remove-connection %s' % cids[0]))
+	s.check(s.read(t, 8192, 4096) == pattern(8192, 4096), 'wrong data')
+	s.command(session, 'add-connection portal=%s' % t.portal)
+	s.check(cids[1] not in s.cids(session), 'a connection id was used again')
+	s.equal(len(t.received(Op.LOGOUT_REQ)), 1, 'Logout Requests')
 
 
 @scene
@@ -342,13 +388,13 @@ def login_9_3_crc32c(s):
 def login_10_1_maxconnections(s):
 	"""An answer over the offer of 1, or 0, is refused."""
 	t = s.target(values={'MaxConnections': 8})
-	s.login(t)
+	s.login(t, max_connections=1)
 	s.equal(s.params(t)['MaxConnections'], '1', 'params file')
 	for n, value in enumerate(('2', '0')):
-		refuses(s, put('MaxConnections', value), iqn='iqn.2026-01.org.iscsifs.test:max%d' % n)
+		refuses(s, put('MaxConnections', value), keys={'max_connections': 1}, iqn='iqn.2026-01.org.iscsifs.test:max%d' % n)
 
 
-@scene(later='MCS')
+@scene
 def login_10_1_maxconnections_above_1(s):
 	"""MaxConnections: minimum of offer and answer."""
 	t = s.target(values={'MaxConnections': 2})
@@ -499,7 +545,7 @@ def login_status_1_retry_after_refusal(s):
 	round_trip(s, t, 0, 4096)
 
 
-@scene(later='multipath')
+@scene
 def login_isid_1_sessions_differ(s):
 	"""Two sessions of one initiator to one target have different ISIDs (10.1.1)."""
 	t = s.target()

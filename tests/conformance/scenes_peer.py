@@ -258,6 +258,11 @@ def r2t_attack(s, play, **more):
 	return t
 
 
+def first_answered(t):
+	"""The Data-Outs for the first R2T: after a reconnect there may be good ones."""
+	return [p for p in t.received(Op.DATA_OUT) if p.ttt == t.sent(Op.R2T)[0].ttt]
+
+
 @scene
 def peer_r2t_beyond_edtl(s):
 	"""An R2T beyond EDTL, by offset, by length, by wrap: nothing of it is sent."""
@@ -276,7 +281,7 @@ def peer_r2t_zero_length(s):
 	def zero(t, task):
 		t.send_r2t(task, 0, 0)
 	t = r2t_attack(s, zero, allow=('empty',))
-	s.check(not t.received(Op.DATA_OUT), 'an empty R2T was answered')
+	s.check(not first_answered(t), 'an empty R2T was answered')
 	still_works(s)
 
 
@@ -296,7 +301,7 @@ def peer_r2t_over_maxburst(s):
 	def over(t, task):
 		t.send_r2t(task, 0, 8192)
 	t = r2t_attack(s, over, size=16384, allow=('length',), must_close=False, must_fail=False)
-	s.check(not [p for p in t.received(Op.DATA_OUT) if p.offset >= 4096],
+	s.check(not [p for p in first_answered(t) if p.offset >= 4096],
 		'more than MaxBurstLength was sent for one R2T')
 	still_works(s)
 

@@ -256,36 +256,6 @@ def status_2_unknown_status(s):
 		t.code = 0
 
 
-@scene(later='retry by the initiator')
-def ffp_16_4_1_crc_error(s):
-	"""0B/47/05: issued again with a new CmdSN."""
-
-
-@scene(later='ERL 1')
-def ffp_16_4_2_snack_rejected(s):
-	"""A missing Data-In whose SNACK is rejected."""
-
-
-@scene(later='retry by the initiator')
-def ffp_16_4_3_unexpected_unsolicited_data(s):
-	"""0B/0C/0C: issued again with a new CmdSN."""
-
-
-@scene(later='retry by the initiator')
-def ffp_16_4_4_not_enough_unsolicited_data(s):
-	"""0B/0C/0D: issued again with a new CmdSN."""
-
-
-@scene(later='retry by the initiator')
-def ffp_16_4_5_busy(s):
-	"""BUSY: issued again with a new CmdSN."""
-
-
-@scene(later='retry by the initiator')
-def ffp_16_4_6_reservation_conflict(s):
-	"""RESERVATION CONFLICT: tried a few times, then EBADE or EBUSY."""
-
-
 # --------------------------------------------------------------------------- residuals
 
 class Residual(Target):

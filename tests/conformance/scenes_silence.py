@@ -160,7 +160,7 @@ class Silent(Target):
 
 
 def silent(s, cls, job, **keys):
-	t = s.target(cls, luns={0: pattern_disk()})
+	t = s.target(cls, luns={0: pattern_disk()}, iqn='iqn.2026-01.org.iscsifs.test:silent-' + cls.__name__.lower())
 	s.login(t, **keys)
 	s.read(t, 0, 4096)
 	t.armed = True
@@ -172,7 +172,7 @@ def silence_8_mid_command(s):
 	"""A READ, then a WRITE, is never answered, nor anything else: NOP timeout."""
 	for cls, job in ((Silent, lambda t: s.read_job(t, 4096, 4096)),
 			(type('W', (Silent,), {'on': staticmethod(is_write)}), lambda t: s.write_job(t, 0, bytes(4096)))):
-		t, j = silent(s, cls, job, nop_interval='0.3', nop_timeout='0.7')
+		t, j = silent(s, cls, job, nop_interval='0.3', nop_timeout='0.7', command_timeout='8')
 		ends(s, j)
 		t.wait(lambda: t.conns[0].eof, 'the initiator to close')
 
@@ -239,7 +239,7 @@ def silence_12_after_r2t(s):
 			self.send_r2t(task, task.got, task.edtl - task.got)
 
 	t = s.target(Takes, values={'ImmediateData': 'No', 'InitialR2T': 'Yes'})
-	s.login(t, immediate_data='no', initial_r2t='yes', nop_interval='0.3', nop_timeout='0.7')
+	s.login(t, immediate_data='no', initial_r2t='yes', nop_interval='0.3', nop_timeout='0.7', command_timeout='8')
 	t.armed = True
 	ends(s, s.write_job(t, 0, bytes(4096)))
 	t.wait(lambda: t.conns[0].eof, 'the initiator to close')
@@ -261,7 +261,8 @@ def silence_13_target_does_not_read(s):
 
 	t = s.target(Deaf, values={'ImmediateData': 'No', 'InitialR2T': 'Yes', 'MaxBurstLength': 16777215})
 	s.login(t, immediate_data='no', initial_r2t='yes', nop_interval='0.5', nop_timeout='1',
-		max_burst_length=16777215)
+		max_burst_length=16777215, command_timeout='8')
+	t.allow('reinstatement')			# it does not see the end of the connection
 	t.armed = True
 	jobs = [s.write_job(t, n << 17, bytes(1 << 17)) for n in range(16)]
 	for job in jobs:

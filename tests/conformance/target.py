@@ -18,189 +18,17 @@ import threading
 import time
 
 from checker import Checker, Violation
-from login import Login, LoginMixin, NEGOTIATED, default_params
-from pdu import (Closed, FramingError, Op, Pdu, RESERVED_TAG, lun_decode, read_pdu, sn_add, sn_le,
-	sn_lt)
-from scsi import CHECK, Disk, GOOD, INQUIRY, LU_NOT_SUPPORTED, REPORT_LUNS, Result
+from login import LoginMixin, NEGOTIATED
+from pdu import Closed, FramingError, Op, Pdu, RESERVED_TAG, lun_encode, read_pdu, sn_add, sn_le
+from recovery import RecoveryMixin
+from scsi import CHECK, Disk, GOOD, INQUIRY, LU_NOT_SUPPORTED, REPORT_LUNS, REQUEST_SENSE, Result
+from state import STATUS_OPS, Conn, Event, Portal, Sequence, Session, Task
 from text import TextMixin
 
 IQN = 'iqn.2026-01.org.iscsifs.test:disk'
 
-# PDUs whose StatSN counts (4.2.2.2; NOP-In and Data-In by their fields)
-STATUS_OPS = (Op.SCSI_RSP, Op.TMF_RSP, Op.LOGIN_RSP, Op.TEXT_RSP, Op.LOGOUT_RSP, Op.ASYNC, Op.REJECT)
-
-
-class Event:
-	"""One line of the log.  kind: rx, tx or a note."""
-
-	def __init__(self, kind, conn, pdu, text=''):
-		self.time = time.monotonic()
-		self.kind, self.conn, self.pdu, self.text = kind, conn, pdu, text
-
-	def __str__(self):
-		return '%10.4f %d %s %s' % (self.time % 100000, self.conn.id if self.conn else 0, self.kind,
-			self.text if self.pdu is None else repr(self.pdu))
-
-
-class Sequence:
-	"""Data-Out PDUs that belong together: unsolicited data, or the answer to an R2T."""
-
-	def __init__(self, start, end, ttt=RESERVED_TAG):
-		self.start, self.end, self.ttt = start, end, ttt
-		self.next, self.datasn, self.done = start, 0, False
-
-
-class Task:
-	"""A SCSI command (or another request that has an ITT) until its last response."""
-
-	def __init__(self, conn, pdu):
-		self.conn, self.pdu = conn, pdu
-		self.itt, self.lun, self.cmdsn, self.imm = pdu.itt, pdu.lun, pdu.cmdsn, pdu.imm
-		self.number = lun_decode(pdu.lun)
-		scsi = pdu.opcode == Op.SCSI_CMD
-		self.cdb = pdu.cdb if scsi else b''
-		self.read, self.write = (pdu.read, pdu.write) if scsi else (False, False)
-		self.edtl = pdu.edtl if scsi else 0
-		self.data = bytearray(self.edtl if self.write else 0)
-		self.got = 0			# contiguous bytes of the write that came
-		self.unsolicited = None		# Sequence, when F=0 announced one
-		self.r2ts = []			# Sequences
-		self.r2tsn = 0
-		self.asked = 0			# end of what R2Ts asked for
-		self.data_in_sent = 0
-		self.manual = False		# the scene sends the R2Ts
-		self.finished = False
-
-
-class Session:
-	def __init__(self, isid, cmdsn, tsih):
-		self.isid, self.tsih = isid, tsih
-		self.initiator = ''
-		self.discovery = False
-		self.missing = False		# asked for with an unknown TSIH
-		self.conns = {}			# CID -> Conn
-		self.tasks = {}			# ITT -> Task
-		self.held = {}			# CmdSN -> (Conn, Pdu), a hole is before them
-		self.held_data = {}		# ITT of a held command -> its Data-Out PDUs
-		self.params = default_params()
-		self.expcmdsn = cmdsn
-		self.maxcmdsn_sent = sn_add(cmdsn, -1)
-		self.lock = threading.RLock()
-
-	@property
-	def fast_abort(self):
-		return self.params['TaskReporting'] == 'FastAbort'
-
-
-class Conn:
-	"""One TCP connection."""
-
-	def __init__(self, target, sock, ident):
-		self.target, self.sock, self.id = target, sock, ident
-		self.login = Login()
-		self.session = None
-		self.cid = None
-		self.phase = 'login'
-		self.statsn = target.first_statsn
-		self.acked = target.first_statsn	# highest ExpStatSN seen
-		self.max_recv = 8192
-		self.max_send = 8192			# the initiator's MaxRecvDataSegmentLength
-		self.max_send_next = None
-		self.new_digests = {'HeaderDigest': 'None', 'DataDigest': 'None'}
-		self.header_digest = self.data_digest = False
-		self.pings = {}				# TTT of our NOP-In -> LUN
-		self.unsolicited = []			# tasks whose unsolicited data comes, in order
-		self.text = None
-		self.logging_out = False
-		self.alive = True
-		self.eof = False			# the initiator closed
-		self.send_lock = threading.RLock()
-
-	def enter_ffp(self):
-		self.phase = 'ffp'
-		self.header_digest = self.new_digests['HeaderDigest'] == 'CRC32C'
-		self.data_digest = self.new_digests['DataDigest'] == 'CRC32C'
-		self.target.on_ffp(self)
-
-	def stamp(self, pdu):
-		"""StatSN, ExpCmdSN and MaxCmdSN of an answer (11.4.9 and others)."""
-		s = self.session
-		counts = pdu.opcode in STATUS_OPS
-		if pdu.opcode == Op.NOP_IN:
-			counts = pdu.itt != RESERVED_TAG
-		elif pdu.opcode == Op.DATA_IN:
-			counts = pdu.has_status
-		if counts or pdu.opcode != Op.DATA_IN:
-			pdu.statsn = self.statsn
-		if counts:
-			self.statsn = sn_add(self.statsn)
-		if s is not None:
-			pdu.expcmdsn = s.expcmdsn
-			pdu.maxcmdsn = self.target.max_cmdsn(s)
-
-	def send(self, pdu, stamp=True):
-		"""Number and send a PDU; before_send() may change, drop or replace it."""
-		with self.send_lock:
-			if stamp:
-				self.stamp(pdu)
-			for name, value in pdu.lies.items():
-				setattr(pdu, name, value)
-			out = self.target.before_send(self, pdu)
-			if out is None:
-				out = pdu
-			if out is False:
-				return
-			for item in out if isinstance(out, list) else [out]:
-				if isinstance(item, Pdu):
-					self._send_one(item)
-				else:
-					self.send_raw(item)
-
-	def _send_one(self, pdu):
-		s = self.session
-		if s is not None and sn_lt(s.maxcmdsn_sent, pdu.maxcmdsn) and \
-				sn_le(sn_add(pdu.expcmdsn, -1), pdu.maxcmdsn):
-			s.maxcmdsn_sent = pdu.maxcmdsn
-		digests = self.phase == 'ffp' and pdu.opcode != Op.LOGIN_RSP
-		raw = pdu.encode(self.header_digest and digests, self.data_digest and digests)
-		self.target.log(Event('tx', self, pdu))
-		self.send_raw(raw)
-
-	def send_raw(self, data):
-		"""Bytes as they are; one by one when the target dribbles."""
-		with self.send_lock:
-			try:
-				if not self.target.dribble:
-					self.sock.sendall(data)
-					return
-				for n in range(len(data)):
-					self.sock.sendall(data[n:n + 1])
-			except OSError as e:
-				self.target.note(self, 'send failed: %s' % e)
-
-	def close(self):
-		"""Close at once, both directions."""
-		self.alive = False
-		try:
-			self.sock.shutdown(socket.SHUT_RDWR)
-		except OSError:
-			pass
-
-	def reset(self):
-		"""Close with a TCP reset."""
-		try:
-			self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
-		except OSError:
-			pass
-		self.alive = False
-		try:
-			self.sock.shutdown(socket.SHUT_RD)	# wakes a reader, or close() would wait for it
-		except OSError:
-			pass
-		self.sock.close()
-
-
-class Target(TextMixin, LoginMixin):
+class Target(TextMixin, LoginMixin, RecoveryMixin):
+	STATUS_OPS = STATUS_OPS
 
 	# What a scene may set, as attribute or constructor argument.
 	iqn = IQN
@@ -219,6 +47,9 @@ class Target(TextMixin, LoginMixin):
 	data_in_size = None		# Data-In PDU size, None: as large as allowed
 	status_in_data = True		# GOOD in the last Data-In
 	r2t_size = None			# length of an R2T, None: MaxBurstLength
+	a_bit = False			# ask for DataACK at the end of each sequence (ERL 1, 2)
+	amnesia = False			# a session without connections is forgotten at once
+	reset_attention = True		# a reset makes unit attentions
 	dribble = False			# send byte by byte
 	family = socket.AF_INET
 
@@ -249,33 +80,32 @@ class Target(TextMixin, LoginMixin):
 		self.threads, self.timers = [], []
 		self.next_tsih, self.next_ttt = 1, 0x1000
 		self.stopped = False
-		self.listener = self.port = None
+		self.portals = []
 
 	# --------------------------------------------------------------------- life
 
 	def start(self):
-		self.listener = socket.socket(self.family, socket.SOCK_STREAM)
-		self.listener.bind(('::1' if self.family == socket.AF_INET6 else '127.0.0.1', 0))
-		self.listener.listen(64)
-		self.port = self.listener.getsockname()[1]
-		self._thread(self._accept)
+		self.add_portal('::1' if self.family == socket.AF_INET6 else '127.0.0.1')
 		return self
+
+	def add_portal(self, host='127.0.0.1', tag=None):
+		self.portals.append(Portal(self, host, self.tpgt if tag is None else tag))
+		return self.portals[-1]
+
+	@property
+	def port(self):
+		return self.portals[0].port
 
 	@property
 	def portal(self):
-		host = '[::1]' if self.family == socket.AF_INET6 else '127.0.0.1'
-		return '%s:%d' % (host, self.port)
+		return self.portals[0].address
 
 	def stop(self):
 		self.stopped = True
 		for timer in self.timers:
 			timer.cancel()
-		if self.listener:
-			try:
-				self.listener.shutdown(socket.SHUT_RDWR)
-			except OSError:
-				pass
-			self.listener.close()
+		for portal in self.portals:
+			portal.close()
 		for c in list(self.conns):
 			c.close()
 		with self.cond:
@@ -308,23 +138,28 @@ class Target(TextMixin, LoginMixin):
 		timer.start()
 		return timer
 
-	def _accept(self):
+	def _accept(self, portal, listener):
 		while not self.stopped:
 			try:
-				sock, _ = self.listener.accept()
+				sock, _ = listener.accept()
 			except OSError:
 				return
 			sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-			c = Conn(self, sock, len(self.conns) + 1)
-			self.conns.append(c)
-			self.note(c, 'connected')
-			self._thread(self._serve, c)
+			with self.cond:
+				c = Conn(self, sock, len(self.conns) + 1)
+				c.portal = portal
+				self.conns.append(c)
+			self.note(c, 'connected' + (' to %s' % portal.address if portal is not self.portals[0] else ''))
+			if not portal.mute:
+				self._thread(self._serve, c)
 
 	def _serve(self, c):
 		try:
 			if self.on_connect(c) is not False:
 				while c.alive:
 					pdu = read_pdu(c.sock, c.header_digest, c.data_digest)
+					if not c.alive or c.gone:	# it came too late
+						break
 					self.log(Event('rx', c, pdu))
 					self._one(c, pdu)
 		except Closed as e:
@@ -351,7 +186,17 @@ class Target(TextMixin, LoginMixin):
 			self.login_pdu(c, pdu)
 			return
 		with c.session.lock:
+			if c.gone:
+				return
 			self.check.pdu(c, pdu)
+			how = self.on_wire(c, pdu)
+			if how:
+				self.lose(c, pdu, how)
+				return
+			if pdu.opcode == Op.DATA_OUT and pdu.itt in c.session.lost_itts:
+				return			# its command did not arrive
+			if pdu.opcode != Op.DATA_OUT:
+				c.session.lost_itts.discard(pdu.itt)
 			if pdu.opcode in (Op.SCSI_CMD, Op.TMF_REQ, Op.NOP_OUT, Op.TEXT_REQ, Op.LOGOUT_REQ) \
 					and not pdu.imm:
 				self.numbered(c, pdu)
@@ -359,19 +204,6 @@ class Target(TextMixin, LoginMixin):
 				c.session.held_data.setdefault(pdu.itt, []).append(pdu)
 			else:
 				self.execute(c, pdu)
-
-	def numbered(self, c, pdu):
-		"""Deliver non-immediate commands in the order of CmdSN (4.2.2.1)."""
-		s = c.session
-		if sn_lt(pdu.cmdsn, s.expcmdsn) or not sn_le(pdu.cmdsn, s.maxcmdsn_sent):
-			return			# silently ignored
-		s.held[pdu.cmdsn] = (c, pdu)
-		while s.expcmdsn in s.held:
-			conn, p = s.held.pop(s.expcmdsn)
-			s.expcmdsn = sn_add(s.expcmdsn)
-			self.execute(conn, p)
-			for data in s.held_data.pop(p.itt, ()):
-				self.execute(conn, data)
 
 	# ---------------------------------------------------------------- log and waiting
 
@@ -441,11 +273,18 @@ class Target(TextMixin, LoginMixin):
 	def on_ffp(self, c):
 		"""The connection has reached full feature phase."""
 
+	def on_wire(self, c, pdu):
+		"""Any PDU of full feature phase as it comes in.  'lost': as if its header digest were
+		wrong, 'digest': as if its data digest were."""
+
 	def on_pdu(self, c, pdu):
 		"""Any request in its turn.  True: the scene has dealt with it."""
 
 	def on_scsi_command(self, c, task):
 		"""A new SCSI command.  True: the scene answers it."""
+
+	def on_reassign(self, c, task, expdatasn):
+		"""TASK REASSIGN was granted.  True: the scene goes on with the task."""
 
 	def on_burst(self, c, task, seq):
 		"""All Data-Out of a sequence came.  True: the scene goes on with the task."""
@@ -460,6 +299,9 @@ class Target(TextMixin, LoginMixin):
 	def max_cmdsn(self, s):
 		return sn_add(s.expcmdsn, self.window - 1)
 
+	def lun_of(self, number):
+		return lun_encode(number)
+
 	# ---------------------------------------------------------------------- sessions
 
 	def new_session(self, req):
@@ -467,25 +309,6 @@ class Target(TextMixin, LoginMixin):
 		self.next_tsih += 1
 		self.sessions.append(s)
 		return s
-
-	def find_session(self, isid, tsih):
-		return next((s for s in self.sessions if s.isid == isid and s.tsih == tsih and s.conns), None)
-
-	def join_session(self, c):
-		old = c.session.conns.get(c.cid)
-		c.session.conns[c.cid] = c
-		if old is not None and old is not c:
-			old.close()				# connection reinstatement (6.3.4)
-
-	def leave_session(self, c):
-		s = c.session
-		if s is None:
-			return
-		with s.lock:
-			if s.conns.get(c.cid) is c:
-				del s.conns[c.cid]
-			for itt in [i for i, t in s.tasks.items() if t.conn is c]:
-				del s.tasks[itt]
 
 	# ----------------------------------------------------------------- full feature
 
@@ -495,7 +318,7 @@ class Target(TextMixin, LoginMixin):
 		handler = {
 			Op.SCSI_CMD: self.scsi_command, Op.DATA_OUT: self.data_out, Op.NOP_OUT: self.nop_out,
 			Op.TEXT_REQ: self.text_request, Op.LOGOUT_REQ: self.logout, Op.TMF_REQ: self.tmf,
-			Op.SNACK: lambda c, p: self.reject(c, p, 0x03),
+			Op.SNACK: self.snack,
 		}.get(pdu.opcode)
 		if handler:
 			handler(c, pdu)
@@ -508,7 +331,8 @@ class Target(TextMixin, LoginMixin):
 		if task.write:
 			size = min(len(pdu.data), task.edtl)
 			task.data[:size] = pdu.data[:size]
-			task.got = task.asked = size
+			task.cover.add(0, size)
+			task.asked = size
 			if not pdu.final:
 				end = min(task.edtl, s.params['FirstBurstLength'])
 				task.unsolicited = Sequence(size, end)
@@ -531,6 +355,8 @@ class Target(TextMixin, LoginMixin):
 				size = min(step, p['MaxBurstLength'], task.edtl - task.asked)
 				self.send_r2t(task, task.asked, size)
 				open_ += 1
+			if not open_ and task.got < task.edtl:
+				self.recover_data(task)
 			if open_ or task.got < task.edtl:
 				return
 		self.finish(task, self.run(task))
@@ -538,6 +364,9 @@ class Target(TextMixin, LoginMixin):
 	def run(self, task):
 		"""The SCSI part: a Result."""
 		disk = self.luns.get(task.number)
+		waiting = task.conn.session.attention.get(task.number)
+		if waiting and disk and task.cdb[0] not in (INQUIRY, REPORT_LUNS, REQUEST_SENSE):
+			return Result.check(waiting.pop(0))
 		if task.cdb[0] == REPORT_LUNS:
 			return (disk or Disk(size=512)).execute(task.cdb, luns=sorted(self.luns))
 		if disk is None:
@@ -559,22 +388,27 @@ class Target(TextMixin, LoginMixin):
 		task.r2tsn += 1
 		task.conn.send(r2t)
 
-	def data_out(self, c, pdu):
+	def data_out(self, c, pdu, lost=''):
 		task = c.session.tasks.get(pdu.itt)
+		gone = c.session.aborted.get(pdu.itt)
+		if task is None and gone and gone[0] is c and sn_le(pdu.expstatsn, gone[1]):
+			return				# sent before it knew
 		seq = self.check.data_out(c, pdu, task)
 		if seq is None:
 			return
 		end = min(pdu.offset + pdu.dsl, len(task.data))
-		if pdu.offset < end:
+		if pdu.offset < end and not lost:
 			task.data[pdu.offset:end] = pdu.data[:end - pdu.offset]
+			task.cover.add(pdu.offset, end)
 		seq.next = pdu.offset + pdu.dsl
 		seq.datasn += 1
-		task.got += pdu.dsl
 		if not pdu.final:
 			return
 		seq.done = True
 		if task in c.unsolicited and seq is task.unsolicited:
 			c.unsolicited.remove(task)
+		if lost == 'lost':
+			return				# that it was the last one is not known
 		if not self.on_burst(c, task, seq):
 			self.go_on(task)
 
@@ -591,11 +425,17 @@ class Target(TextMixin, LoginMixin):
 		if not sent_status:
 			self.respond(task, result.status, result.sense, wanted)
 
-	def send_data(self, task, data, wanted, with_status):
+	def finish_from(self, task, result, at):
+		"""finish(), for a READ whose first bytes are sent already."""
+		data = result.data[:task.edtl]
+		if not self.send_data(task, data, len(result.data), self.status_in_data, at):
+			self.respond(task, result.status, result.sense, len(result.data))
+
+	def send_data(self, task, data, wanted, with_status, at=0):
 		"""Data-In PDUs; True when the last one carried the status."""
 		c, p = task.conn, task.conn.session.params
 		size = min(c.max_send, self.data_in_size or c.max_send)
-		at, burst = 0, 0
+		burst = 0
 		while at < len(data):
 			part = data[at:at + min(size, p['MaxBurstLength'] - burst)]
 			last = at + len(part) == len(data)
@@ -604,6 +444,7 @@ class Target(TextMixin, LoginMixin):
 				data=part, final=last or burst >= p['MaxBurstLength'])
 			if pdu.final:
 				burst = 0
+				self.ask_ack(task, pdu)
 			task.data_in_sent += 1
 			at += len(part)
 			if last and with_status:
@@ -615,6 +456,11 @@ class Target(TextMixin, LoginMixin):
 				return True
 			c.send(pdu)
 		return False
+
+	def ask_ack(self, task, pdu):
+		"""The A bit, with the tag and LUN that belong to it (11.7.2, 11.7.4)."""
+		if self.a_bit and task.conn.session.params['ErrorRecoveryLevel']:
+			pdu.ack, pdu.lun, pdu.ttt, self.next_ttt = True, task.lun, self.next_ttt, self.next_ttt + 1
 
 	def data_pdu(self, task, offset, data, sn, final=False, status=None, **fields):
 		"""One Data-In by hand; with a status it ends the task."""
@@ -638,7 +484,7 @@ class Target(TextMixin, LoginMixin):
 	def respond(self, task, status=GOOD, sense=b'', wanted=None, response=0, **fields):
 		"""A SCSI Response; wanted: bytes that the SCSI layer would have moved."""
 		pdu = Pdu(Op.SCSI_RSP, final=True, itt=task.itt, response=response, status=status,
-			expdatasn=task.data_in_sent if response == 0 else 0)
+			expdatasn=task.data_in_sent if response == 0 else 0, snack_tag=task.snack_tag)
 		if response == 0:
 			self.residual(task, pdu, task.edtl if wanted is None else wanted)
 		if sense:
@@ -650,11 +496,16 @@ class Target(TextMixin, LoginMixin):
 
 	def end_task(self, task):
 		task.finished = True
-		task.conn.session.tasks.pop(task.itt, None)
+		s = task.conn.session
+		s.tasks.pop(task.itt, None)
+		if s.params['ErrorRecoveryLevel']:
+			s.finished[task.itt] = task
 		if task in task.conn.unsolicited:
 			task.conn.unsolicited.remove(task)
 
 	def reject(self, c, pdu, reason):
+		if c.session is not None:
+			self.unreceive(c, pdu)
 		c.send(Pdu(Op.REJECT, final=True, itt=RESERVED_TAG, response=reason,
 			data=bytes(pdu.bhs) + pdu.ahs))
 
@@ -680,41 +531,3 @@ class Target(TextMixin, LoginMixin):
 		if pdu.itt != RESERVED_TAG:
 			c.send(Pdu(Op.NOP_IN, final=True, itt=pdu.itt, ttt=RESERVED_TAG,
 				data=pdu.data[:c.max_send]))
-
-	def logout(self, c, pdu):
-		"""Answer, then FIN, then wait for the initiator's FIN (11.14)."""
-		s = c.session
-		c.logging_out = True
-		victims = [c] if pdu.function == 0 else [s.conns[pdu.cid]] if pdu.cid in s.conns else []
-		c.send(Pdu(Op.LOGOUT_RSP, final=True, itt=pdu.itt, response=0 if victims else 1,
-			time2wait=s.params['DefaultTime2Wait'], time2retain=s.params['DefaultTime2Retain']))
-		if pdu.function == 0:
-			victims = list(s.conns.values())
-		for v in victims:
-			v.logging_out = True
-			try:
-				v.sock.shutdown(socket.SHUT_WR)
-			except OSError:
-				pass
-
-	def tmf(self, c, pdu):
-		s, fn, response = c.session, pdu.function, 0
-		if fn == 1:
-			task = s.tasks.get(pdu.rtt)
-			if task:
-				self.end_task(task)
-			elif sn_lt(pdu.refcmdsn, s.expcmdsn):
-				response = 1
-			else:
-				s.expcmdsn = sn_add(s.expcmdsn)
-		elif fn in (2, 4, 5, 6, 7):
-			for task in list(s.tasks.values()):
-				if fn >= 6 or task.lun == pdu.lun:
-					self.end_task(task)
-		elif fn == 8:
-			response = 4
-		else:
-			response = 5
-		c.send(Pdu(Op.TMF_RSP, final=True, itt=pdu.itt, response=response))
-		if fn == 7:
-			c.close()

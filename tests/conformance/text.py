@@ -80,7 +80,7 @@ class TextMixin:
 			return None
 		records = self.records
 		if records is None:
-			records = [(self.iqn, ['%s,%d' % (self.portal, self.tpgt)])]
+			records = [(self.iqn, ['%s,%d' % (p.address, p.tag) for p in self.portals])]
 		out = []
 		for name, addresses in records:
 			if value not in ('All', '', name):
