@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The program under test: one daemon with its tree mounted, started by a test and ended with it."""
+import contextlib
+import errno
 import glob
 import json
 import os
@@ -106,9 +108,20 @@ class Mounted:
     def path(self, *parts):
         return os.path.join(self.point, *map(str, parts))
 
+    @contextlib.contextmanager
+    def _alive(self):
+        """No use to wait for a daemon that is dead."""
+        try:
+            yield
+        except OSError as e:
+            if e.errno in (errno.ENOTCONN, errno.ECONNABORTED):
+                raise AssertionError(f"iscsifs has died, status {self.process.poll()}: {e}") from None
+            raise
+
     def read(self, *parts):
         """A file's text without the newline at its end."""
-        text = read_text(self.path(*parts))
+        with self._alive():
+            text = read_text(self.path(*parts))
         return text[:-1] if text.endswith("\n") else text
 
     def json(self, *parts):
@@ -116,7 +129,8 @@ class Mounted:
 
     def ls(self, *parts):
         """What a directory holds besides its README."""
-        return sorted(x for x in os.listdir(self.path(*parts)) if x != "README")
+        with self._alive():
+            return sorted(x for x in os.listdir(self.path(*parts)) if x != "README")
 
     def ctl(self, where, text):
         """Write to the control file of directory @where; its reply. A refusal is an OSError with .reply."""
@@ -126,6 +140,7 @@ class Mounted:
             return read_all(fd)
         except OSError as e:
             e.reply = read_all(fd)
+            e.add_note(f"{where}/ctl: {text}: {e.reply}")
             raise
         finally:
             os.close(fd)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runs tests: each in a process of its own, with a directory of its own and a time limit, and reports in TAP.
 
-A test is a function with the decorator @test; it gets a Scratch and ends by returning (passed), raising Skip, or raising
-anything else (failed). When its time is up, its daemons are killed -- which ends every file operation that hangs on the mount --
+A test is a function with the decorator @test; it gets a Scratch and ends by returning (passed; a text is told with -v),
+raising Skip, or raising anything else (failed). When its time is up, its daemons are killed -- which ends every file operation that hangs on the mount --
 and it has failed. What it leaves running, mounted or attached counts as a failure.
 
-    run [-l] [-v] [-k] [PATTERN ...]     list; say more; keep directories; only tests whose name contains a PATTERN
+    run [-l] [-v] [-k] [--long] [PATTERN ...]
+            list; say more; keep directories; with those that take long; only tests whose name contains a PATTERN
 
 ISCSIFS is the program under test, TMPDIR where directories are made, TEST_MEMORY where backing files are (/dev/shm),
 TEST_SLOWNESS a factor for all limits (sanitizers).
@@ -36,12 +37,21 @@ class Skip(Exception):
     pass
 
 
-def test(function=None, *, limit=120, on=None):
-    """@limit: seconds for the whole test. @on: run once for each of these, as the second argument."""
+class Case:
+    """One of those that a test is run @on: a name, and whatever else it is to know (is_long, as of test(), too)."""
+
+    def __init__(self, name, **more):
+        self.__name__ = name
+        self.__dict__.update(more)
+
+
+def test(function=None, *, limit=120, on=None, is_long=False):
+    """@limit: seconds for the whole test. @on: run once for each of these, as the second argument. @is_long: only with
+    the option --long."""
     def register(f):
         for variant in on or (None,):
             name = f"{f.__module__}.{f.__name__}" + (f"[{variant.__name__}]" if variant else "")
-            _tests.append((name, f, variant, limit * SLOWNESS))
+            _tests.append((name, f, variant, limit * SLOWNESS, is_long or getattr(variant, "is_long", False)))
         return f
     return register(function) if function else register
 
@@ -158,7 +168,7 @@ def _child(function, variant, directory, fast, report):
     scratch = Scratch(directory, fast)
     verdict, text = "passed", ""
     try:
-        function(scratch, variant) if variant else function(scratch)
+        text = (function(scratch, variant) if variant else function(scratch)) or ""
     except Skip as e:
         verdict, text = "skipped", str(e)
     except BaseException:
@@ -246,9 +256,14 @@ def main(usable=None):
     """Run what was registered. @usable() may raise Skip: then everything is skipped for that reason."""
     words = [a for a in sys.argv[1:] if not a.startswith("-")]
     options = [a for a in sys.argv[1:] if a.startswith("-")]
-    if set(options) - {"-l", "-v", "-k"}:
+    if set(options) - {"-l", "-v", "-k", "--long"}:
         sys.exit(__doc__)
     chosen = [x for x in _tests if not words or any(w in x[0] for w in words)]
+    if "--long" not in options:
+        short = [x for x in chosen if not x[4]]
+        left_out, chosen = len(chosen) - len(short), short
+        if left_out:
+            print(f"# {left_out} more with --long")
     if "-l" in options:
         print("\n".join(x[0] for x in chosen))
         return 0
@@ -260,7 +275,7 @@ def main(usable=None):
         reason = str(e)
     print(f"1..{len(chosen)}")
     count = {"passed": 0, "failed": 0, "skipped": 0}
-    for number, (name, function, variant, limit) in enumerate(chosen, 1):
+    for number, (name, function, variant, limit, _) in enumerate(chosen, 1):
         started = time.monotonic()
         verdict, text = ("skipped", reason) if reason else _run_one(function, variant, limit, "-k" in options)
         count[verdict] += 1
