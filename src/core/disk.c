@@ -369,8 +369,7 @@ static int disk_send(struct disk *d, struct disk_io *io)
 	memcpy(io->task.lun, p->wire, sizeof(io->task.lun));
 	io->sent_us = loop_now_us(d->loop);
 	io->task.deadline_us = io->deadline_us;
-	if (d->usable_paths > 1) /* leave time for another one */
-		io->task.deadline_us -= (io->deadline_us - io->sent_us) / 2;
+	io->task.is_hurried = d->usable_paths > 1; /* leave time for another one */
 	if (session_submit(p->session, &io->task) < 0) {
 		disk_park(d, io);
 		return 0;

@@ -56,7 +56,7 @@ const struct command_key login_keys[] = {
 	{ "max_recv_data_segment_length", COMMAND_NUMBER, SEGMENT_MIN, SEGMENT_MAX,
 	  .help = "bytes of data in a PDU that we accept" },
 	{ "max_outstanding_r2t", COMMAND_NUMBER, 1, 65535,
-	  .help = "MaxOutstandingR2T: transfer requests at once" },
+	  .help = "MaxOutstandingR2T: transfer requests at once; at most 8 are agreed to" },
 	{ "data_pdu_in_order", COMMAND_BOOL,
 	  .help = "DataPDUInOrder; no: a target may send the PDUs of a burst in any order" },
 	{ "data_sequence_in_order", COMMAND_BOOL,

@@ -18,7 +18,8 @@
  * A target that is slow is not hung: while commands are being answered, or data of this one come,
  * it has until two rungs before its deadline.
  *
- * Next is taken when the function is refused, unknown or not answered in time. A task that is
+ * Next is taken when the function is refused, unknown or not answered in time; but when nothing
+ * was heard of the connection at all, it is that which ends. A task that is
  * answered while its ABORT TASK is under way just is answered. */
 #include <errno.h>
 #include <string.h>
@@ -59,12 +60,12 @@ int64_t session_quiet_ms(const struct session *s)
 	return CLAMP(command_ms(s) / 6, QUIET_MS_MIN, QUIET_MS_MAX);
 }
 
-/* A third of the time, but so that two rungs are left before the deadline, and never so soon that
+/* A third of the time (a sixth, when there is another path), but so that two rungs are left before the deadline, and never so soon that
  * a command issued late is not given a rung's time. */
 int64_t session_attempt_us(const struct session *s, const struct task *t)
 {
 	int64_t now = loop_now_us(s->loop), rung_us = session_rung_ms(s) * 1000;
-	int64_t until = now + command_ms(s) * 1000 / 3;
+	int64_t until = now + command_ms(s) * 1000 / (t->is_hurried ? 6 : 3);
 
 	if (!s->config.timeouts.command_ms && !t->deadline_us)
 		return INT64_MAX;
@@ -147,6 +148,17 @@ static void give_back(struct session *s, struct task *t, enum task_result result
 	conn_fail(t->conn, err);
 }
 
+/* Nothing at all was heard by it since the command was sent: it is the connection. */
+static void silent(struct conn *c)
+{
+	GError *err = NULL;
+
+	error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
+			"nothing was heard of the target for %.3g s",
+			(double)(loop_now_us(c->session->loop) - c->last_rx_us) / 1e6);
+	conn_fail(c, err);
+}
+
 static void abort_answered(struct ladder *l, int result)
 {
 	struct session *s = l->session;
@@ -163,6 +175,9 @@ static void abort_answered(struct ladder *l, int result)
 		ladder_step(l);
 	} else if (!t) {
 		ladder_step(l); /* answered meanwhile: who is next? */
+	} else if (result == -ETIMEDOUT && t->conn->last_rx_us < t->sent_us) {
+		ladder_end(l);
+		silent(t->conn);
 	} else {
 		climb(l, result == -ETIMEDOUT ? "no answer" : "refused");
 	}

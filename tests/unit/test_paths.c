@@ -327,20 +327,20 @@ static void test_paths_command_that_fails_goes_by_another(void)
 	teardown();
 }
 
-static void test_paths_deadline_of_an_attempt_leaves_time_for_another(void)
+static void test_paths_an_attempt_leaves_time_for_another(void)
 {
 	struct request r;
 
 	setup();
 	disk->timeout_ms = 10000;
 	CU_ASSERT_EQUAL(submit(&r, DISK_READ), 0);
-	CU_ASSERT_TRUE(first()->deadline_us <= r.io.sent_us + 5000000);
-	CU_ASSERT_TRUE(first()->deadline_us > r.io.sent_us);
+	CU_ASSERT_EQUAL(first()->deadline_us, r.io.deadline_us);
+	CU_ASSERT_TRUE(first()->is_hurried);
 	answer(first());
 	disk_path_remove(paths[1]);
 	disk_path_remove(paths[2]);
 	CU_ASSERT_EQUAL(submit(&r, DISK_READ), 0);
-	CU_ASSERT_EQUAL(first()->deadline_us, r.io.deadline_us); /* the only one */
+	CU_ASSERT_FALSE(first()->is_hurried); /* the only one */
 	answer(first());
 	teardown();
 }
@@ -684,7 +684,7 @@ UNIT_MAIN("paths", UNIT(test_paths_failover_takes_the_oldest_active_one),
 	  UNIT(test_paths_weighted_takes_the_lightest),
 	  UNIT(test_paths_least_queue_depth_evens_out),
 	  UNIT(test_paths_command_that_fails_goes_by_another),
-	  UNIT(test_paths_deadline_of_an_attempt_leaves_time_for_another),
+	  UNIT(test_paths_an_attempt_leaves_time_for_another),
 	  UNIT(test_paths_removed_path_hands_its_command_to_another),
 	  UNIT(test_paths_errors_in_a_row_fail_a_path_which_is_tried_again),
 	  UNIT(test_paths_burst_of_lost_commands_counts_once),

@@ -661,6 +661,38 @@ static void test_recover_standby_takes_over_and_gives_back(void)
 
 /* --- the ladder --- */
 
+/* A NOP-In that wants no answer. */
+static void say_alive(struct peer *p)
+{
+	uint8_t r[48] = { 0x20, 0x80 };
+
+	put_be32(r + 16, 0xffffffff);
+	put_be32(r + 20, 0xffffffff);
+	put_be32(r + 24, p->stat_sn);
+	put_be32(r + 28, exp_cmd_sn);
+	put_be32(r + 32, exp_cmd_sn + 31);
+	say(p, r, NULL, 0);
+}
+
+static void test_recover_ends_a_connection_that_is_silent(void)
+{
+	struct probe *p;
+
+	setup(0, 1);
+	session->config.timeouts.command_ms = 1500;
+	p = submit(TASK_READ);
+	p->task.is_hurried = true;
+	expect(&peers[0], 0x01);
+	expect(&peers[0], 0x02);
+	CU_ASSERT_EQUAL(bhs[1], 0x81);
+	CU_ASSERT_TRUE(is_closed(&peers[0]));
+	until(p);
+	CU_ASSERT_EQUAL(p->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	CU_ASSERT_EQUAL(session->state, SESSION_FAILED);
+	free(p);
+	teardown();
+}
+
 static void test_recover_climbs_from_abort_to_restart(void)
 {
 	struct probe *p;
@@ -681,6 +713,7 @@ static void test_recover_climbs_from_abort_to_restart(void)
 	CU_ASSERT_EQUAL(get_be32(bhs + 20), itt);
 	CU_ASSERT_EQUAL(get_be32(bhs + 24), cmd_sn + 1); /* CmdSN of the next command */
 	CU_ASSERT_EQUAL(get_be32(bhs + 32), cmd_sn);	 /* RefCmdSN */
+	say_alive(&peers[0]);
 	expect(&peers[0], 0x02);
 	CU_ASSERT_EQUAL(bhs[1], 0x85); /* LOGICAL UNIT RESET */
 	CU_ASSERT_EQUAL(bhs[9], 5);
@@ -742,4 +775,5 @@ UNIT_MAIN("recover", UNIT(test_recover_unseen_commands_are_sent_again_as_they_we
 	  UNIT(test_recover_removes_a_connection_but_not_the_last),
 	  UNIT(test_recover_standby_takes_over_and_gives_back),
 	  UNIT(test_recover_climbs_from_abort_to_restart),
+	  UNIT(test_recover_ends_a_connection_that_is_silent),
 	  UNIT(test_recover_aborts_one_after_the_other))
