@@ -124,8 +124,8 @@ class Load:
         self.goes_on("from the start")
 
     def goes_on(self, when="", count=50, limit=None):
-        """So many I/Os that start from now on succeed, at the latest in @limit seconds (the deadline and the tolerance).
-        Returns how long that took."""
+        """So many I/Os that start from now on succeed, in at most @limit seconds (the deadline and the tolerance). Returns
+        how long that took."""
         limit = limit or self.deadline + TOLERANCE
         started = time.monotonic()
         wanted = _values(self._tell("now", "now"))["good"] + self.threads + count
