@@ -30,8 +30,8 @@ static const struct error_info table[] = {
 	      "target's access list and the login keys"),
 	ERROR(CONNECTION_FAILED, EHOSTUNREACH, "The connection to the target failed",
 	      "check that the portal's address and port are reachable from this host, "
-	      "and that the target listens there; a session that was lost needs `login` "
-	      "again"),
+	      "and that the target listens there; a session that was lost comes back by "
+	      "itself (`state`, `retry`, `events`)"),
 	ERROR(INITIATOR_NODE_ALREADY_EXISTS, EEXIST, "The initiator node exists already",
 	      "choose another name for the initiator node"),
 	ERROR(INITIATOR_NODE_NOT_FOUND, ENOENT, "There is no such initiator node",

@@ -404,6 +404,8 @@ static void on_pong(struct conn *c, int64_t rtt_us, void *arg)
 		if (t->kind == TASK_SCSI && t->state == TASK_SENT && t->recovery.looks == 1) {
 			t->recovery.looks++;
 			ask_in_the_quiet(c, t);
+			if (c->state == CONN_CLEANUP) /* the ladder's last rung: the list is gone */
+				return;
 		}
 	}
 }

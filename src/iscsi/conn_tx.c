@@ -104,8 +104,7 @@ static void conn_put_command(struct conn *c, struct task *t)
 	if (t->cdb_bytes > 16)
 		p.ahs_bytes = (uint8_t)pdu_put_extended_cdb(bhs + ISCSI_BHS_BYTES, t->cdb,
 							    t->cdb_bytes);
-	t->sent_us = t->quiet_us = loop_now_us(c->session->loop);
-	t->attempt_us = session_attempt_us(c->session, t);
+	t->quiet_us = loop_now_us(c->session->loop);
 	pdu_put_scsi_command(bhs, &p);
 	tx_push(&c->tx, p.ahs_bytes, t->data, immediate, t);
 	t->requested = immediate + unsolicited;
@@ -135,6 +134,8 @@ void conn_adopt(struct conn *c, struct task *t)
 void conn_send_command(struct conn *c, struct task *t)
 {
 	t->cmd_sn = c->session->cmd_sn++;
+	t->sent_us = loop_now_us(c->session->loop); /* of the first: its time runs from there */
+	t->attempt_us = session_attempt_us(c->session, t);
 	conn_adopt(c, t);
 	conn_put_command(c, t);
 }
@@ -221,6 +222,7 @@ static void put_tmf(struct conn *c, struct task *t, uint8_t *bhs)
 		p.ref_cmd_sn = t->ref_cmd_sn;
 	else
 		t->ref_cmd_sn = p.cmd_sn; /* what came before it is meant; reserved on the wire */
+	/* For a TASK REASSIGN it is reserved (11.5.3), but LIO compares it with the command's. */
 	memcpy(p.lun, t->lun, sizeof(p.lun));
 	pdu_put_tmf_request(bhs, &p);
 }

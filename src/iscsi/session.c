@@ -512,6 +512,12 @@ void session_conn_logged_in(struct session *s, struct conn *c)
 	session_recover_by(s, c);
 }
 
+/* Its logout is the session's. */
+static bool session_is_leaving_by(const struct conn *c)
+{
+	return c->state == CONN_IN_LOGOUT && c->logout.function == ISCSI_LOGOUT_SESSION;
+}
+
 static void session_logout_finish(struct session *s, GError *err)
 {
 	if (s->logout_done && !s->logout_error)
@@ -573,7 +579,9 @@ void session_conn_closed(struct session *s, struct conn *c)
 		session_queue(s, &c->lost_call);
 		object_ref(&c->obj);
 	}
-	if (s->state == SESSION_LOGGED_IN && !session_count_conns(s, conn_is_up))
+	if (s->state == SESSION_LOGGED_IN &&
+	    (!session_count_conns(s, conn_is_up) ||
+	     (s->is_logging_out && !session_count_conns(s, session_is_leaving_by))))
 		session_conns_gone(s, c);
 	object_gone(&c->obj);
 }
@@ -594,9 +602,11 @@ int session_logout(struct session *s, session_logout_fn *done, void *arg)
 	s->logout_arg = arg;
 	s->is_logging_out = true;
 	for (GList *l = s->conns; l && s->state == SESSION_LOGGED_IN; l = l->next)
-		if (conn_is_up(l->data) && (((struct conn *)l->data)->state == CONN_IN_LOGOUT ||
-					    !conn_logout(l->data, ISCSI_LOGOUT_SESSION)))
+		if (session_is_leaving_by(l->data) || !conn_logout(l->data, ISCSI_LOGOUT_SESSION))
 			return 0;
+	/* Only some that are being logged out one by one: the last ends the session. */
+	if (s->state == SESSION_LOGGED_IN && session_count_conns(s, conn_is_up))
+		return 0;
 	session_logout_finish(s, NULL); /* nobody to say good-bye to */
 	session_close(s);
 	return 0;

@@ -137,6 +137,7 @@ struct lost_conn {
 	enum lost_state state;
 	uint16_t wire_cid;
 	uint32_t exp_stat_sn;
+	bool must_close;	 /* it had tasks: not without a logout */
 	int64_t retain_until_us; /* the target may have forgotten the tasks after that */
 	struct list tasks;	 /* STRANDED */
 	struct task logout;	 /* by another connection */

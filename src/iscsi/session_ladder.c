@@ -41,6 +41,7 @@ struct ladder {
 	enum rung rung;
 	uint8_t lun[8];
 	uint32_t itt; /* ABORT: of whom */
+	bool is_answered; /* or it should have been: something was tried */
 };
 
 /* --- how long --- */
@@ -91,8 +92,10 @@ static void ladder_step(struct ladder *l);
 
 static void ladder_end(struct ladder *l)
 {
-	l->session->ladder_us = loop_now_us(l->session->loop);
-	l->session->ladder_rung = l->rung;
+	if (l->is_answered) {
+		l->session->ladder_us = loop_now_us(l->session->loop);
+		l->session->ladder_rung = l->rung;
+	}
 	list_remove(&l->link);
 	object_unref(&l->session->obj);
 	g_free(l);
@@ -198,6 +201,7 @@ static void on_answer(struct session *s, int result, void *arg)
 			ladder_step(l);
 		return;
 	}
+	l->is_answered = true;
 	if (l->rung == RUNG_ABORT) {
 		abort_answered(l, result);
 		return;

@@ -137,8 +137,8 @@ static bool is_resumable(const struct session *s)
 /* Is there a way on for what @c was doing? */
 static bool may_recover(const struct session *s, const struct conn *c)
 {
-	return c->is_wanted && is_logged_in(s) && !s->must_restart &&
-	       (has_other(s, c) || is_resumable(s));
+	return (c->is_wanted || c->removed) && is_logged_in(s) && !s->must_restart &&
+	       (has_other(s, c) || (c->is_wanted && is_resumable(s)));
 }
 
 /* Which R2Ts of a write the target need not send again (ExpDataSN, 7.2.2): all but the last one, and
@@ -268,11 +268,12 @@ static void lost_log_out(struct lost_conn *l)
 	loop_timer_start(&l->timer, MIN(LOGOUT_TRY_MS, session_rung_ms(s)));
 }
 
-/* In READY, with something to save and a connection to do it by. A record without tasks only
+/* In READY, with something to save or to stop, and a connection to do it by. Else a record only
  * keeps its CID for the next login. */
 static void lost_kick(struct lost_conn *l)
 {
-	if (l->state == LOST_READY && !list_is_empty(&l->tasks) && is_logged_in(l->session))
+	if (l->state == LOST_READY && (!list_is_empty(&l->tasks) || l->must_close) &&
+	    is_logged_in(l->session))
 		lost_log_out(l);
 }
 
@@ -302,6 +303,8 @@ static void lost_logout_answered(struct lost_conn *l)
 	case 1: /* the CID is not there (any more): nor are its tasks */
 		break;
 	case 2: /* recovery is not supported: then only close it */
+		if (t->function != ISCSI_LOGOUT_RECOVERY)
+			break;
 		l->session->is_reassign_refused = true;
 		l->session->stats.reassign_refused++;
 		l->state = LOST_READY;
@@ -365,8 +368,8 @@ uint16_t session_take_cid(struct session *s, uint32_t *ret_exp_stat_sn)
 		struct lost_conn *l = list_entry(pos, struct lost_conn, link);
 
 		/* While others are up, what has tasks is logged out by them, which is sooner. */
-		if ((l->state != LOST_READY && l->state != LOST_WAIT) ||
-		    (!is_failed && !list_is_empty(&l->tasks)))
+		if (!(l->state == LOST_READY || (is_failed && l->state == LOST_WAIT)) ||
+		    (!is_failed && (!list_is_empty(&l->tasks) || l->must_close)))
 			continue;
 		loop_timer_stop(&l->timer);
 		l->state = LOST_REINSTATING;
@@ -423,6 +426,15 @@ static void on_reassigned(struct session *s, int result, void *arg)
 		return;
 	t->is_reassigning = false;
 	t->sent_us = t->quiet_us = loop_now_us(s->loop);
+	if (result != ISCSI_TMF_COMPLETE && result != ISCSI_TMF_REJECTED &&
+	    result != -ETIMEDOUT) { /* an R2T may have come before the answer */
+		conn_cancel_bursts(t);
+		if (t->tx_refs) {
+			restart(s, "the target refuses a task whose data it asked for");
+			return;
+		}
+		conn_forget_recovery(t);
+	}
 	switch (result) {
 	case ISCSI_TMF_COMPLETE:
 	case ISCSI_TMF_REJECTED:
@@ -493,6 +505,7 @@ void session_send_stranded(struct session *s)
 		list_remove(node);
 		policy_take(&c->lane, &s->policy_clock);
 		conn_adopt(c, t);
+		t->attempt_us = session_attempt_us(s, t);
 		conn_retry_command(c, t);
 	}
 	while (s->reassigning < REASSIGNS_AT_ONCE && (node = list_first(&s->reassigns)) &&
@@ -552,6 +565,8 @@ void session_recover_tick(struct session *s)
 	list_for_each_safe(pos, &s->lost_conns) {
 		struct lost_conn *l = list_entry(pos, struct lost_conn, link);
 
+		/* The target may still carry out what is given up here: it is to stop that. */
+		l->must_close |= !list_is_empty(&l->tasks);
 		leaves_hole |= expire(s, &l->tasks, now);
 		/* What is not acknowledged can be retried for ever, but what would be reassigned
 		 * has ended at the target. */
@@ -563,11 +578,12 @@ void session_recover_tick(struct session *s)
 			if (session_is_acknowledged(s, t))
 				session_task_lost(s, t, TASK_RESULT_MAYBE_EXECUTED);
 		}
+		lost_kick(l);
 	}
 	if (leaves_hole)
 		restart(s, "a command was given up that the target has not seen");
-	else if (s->state == SESSION_FAILED && !session_may_resume(s))
-		session_forget(s);
+	else if (s->state == SESSION_FAILED && !session_may_resume(s) && s->tsih)
+		restart(s, "Time2Retain is over");
 }
 
 int64_t session_wait_ms(const struct session *s)

@@ -30,7 +30,8 @@ static bool is_before(const struct task *t, uint32_t cmd_sn)
 	return (int32_t)(t->cmd_sn - cmd_sn) < 0;
 }
 
-/* One whose data the batch still reads, or that is being received into, cannot be given back; then
+/* What the target has not taken yet (there is a hole before it) is still to come, and not ended.
+ * One whose data the batch still reads, or that is being received into, cannot be given back; then
  * the connection goes. */
 static void abort_on(struct conn *c, const uint8_t *lun, uint32_t before_cmd_sn)
 {
@@ -40,7 +41,7 @@ static void abort_on(struct conn *c, const uint8_t *lun, uint32_t before_cmd_sn)
 
 		if (t->kind != TASK_SCSI || t->state != TASK_SENT ||
 		    (lun && memcmp(t->lun, lun, sizeof(t->lun)) != 0) ||
-		    !is_before(t, before_cmd_sn))
+		    !is_before(t, before_cmd_sn) || !session_is_acknowledged(c->session, t))
 			continue;
 		conn_cancel_bursts(t);
 		if (t->tx_refs || c->rx_task == t) {
