@@ -650,6 +650,8 @@ void dial_cancel(struct dial *d)
 	if (!d)
 		return;
 	d->done = NULL;
+	if (d->into && d->is_logged_in) /* nobody was told of it */
+		conn_close(d->conn);
 	if (d->state != DIAL_LOGGING_IN)
 		dial_free(d);
 	else if (d->into) /* on_login() follows */

@@ -329,6 +329,7 @@ static void disk_build(const struct disk *d, struct disk_io *io)
 	if (io->state == DISK_IO_COMMAND)
 		io->command_blocks =
 			(uint32_t)MIN(io->lba + io->blocks - lba, d->max_command_blocks);
+	io->lacks_fua |= is_write && !d->has_fua;
 	t->cdb_bytes = (uint8_t)(is_write ? cdb_write(t->cdb, lba, io->command_blocks,
 						      io->is_fua && d->has_fua)
 					  : cdb_read(t->cdb, lba, io->command_blocks));
@@ -534,7 +535,7 @@ static int disk_advance(struct disk *d, struct disk_io *io)
 			break;
 		if (io->bounce && io->op == DISK_READ)
 			memcpy(io->data, io->bounce + io->offset % d->block_bytes, io->bytes);
-		if (io->op != DISK_WRITE || !io->is_fua || d->has_fua || !d->has_write_cache)
+		if (io->op != DISK_WRITE || !io->is_fua || !io->lacks_fua || !d->has_write_cache)
 			return 1;
 		io->state = DISK_IO_SYNC;
 		break;
@@ -689,7 +690,7 @@ int disk_submit(struct disk *d, struct disk_io *io)
 	io->state = DISK_IO_IDLE;
 	io->why[0] = '\0';
 	io->tries = io->hops = io->pauses = io->conflicts = 0;
-	io->is_unaligned = false;
+	io->is_unaligned = io->lacks_fua = false;
 	io->lba = io->next_lba = 0;
 	io->blocks = 0;
 	io->deadline_us = loop_now_us(d->loop) + d->timeout_ms * 1000;

@@ -108,6 +108,7 @@ struct disk_io {
 	unsigned tries, hops, pauses, conflicts; /* of the command under way, so far */
 	int64_t deadline_us, again_us, sent_us;
 	bool is_unaligned;
+	bool lacks_fua; /* a command of it was sent without FUA */
 	int result;
 	char why[160]; /* what went wrong last; "": nothing did */
 };

@@ -78,6 +78,7 @@ struct path {
 	bool is_lost;	  /* the session is away */
 	bool is_verified; /* leads to this unit: identity and size were seen by this session */
 	bool is_doubted;  /* a unit attention says that another unit may be there now */
+	unsigned doubts;  /* how often one did */
 	bool is_failed;
 	bool is_announced; /* its event was emitted: from now on changes are told */
 	uint8_t tpgs;	   /* enum alua_tpgs */

@@ -86,6 +86,7 @@ static void on_disk_changed(struct disk *d, struct path *p, enum sense_class wha
 	/* Not one byte more of it before it is known whose it is. */
 	if (what == SENSE_LUNS_CHANGED || what == SENSE_INQUIRY_CHANGED) {
 		p->is_doubted = true;
+		p->doubts++;
 		disk_path_update(p);
 	}
 	if (what == SENSE_INQUIRY_CHANGED) {
@@ -99,6 +100,37 @@ static void on_disk_changed(struct disk *d, struct path *p, enum sense_class wha
 	op = operation_new(n->session->loop, NULL, NULL);
 	lun_scan(n, op);
 	operation_unref(op);
+}
+
+static struct path *path_by_wire(const struct session *s, const uint8_t wire[8])
+{
+	struct nexus *n = nexus_of_session(s);
+
+	for (GList *k = n ? n->target->luns : NULL; k; k = k->next) {
+		struct path *p = disk_path_find(((struct lun *)k->data)->disk, s);
+
+		if (p && !memcmp(p->wire, wire, sizeof(p->wire)))
+			return p;
+	}
+	return NULL;
+}
+
+void lun_attention(const struct session *s, const uint8_t wire[8], enum sense_class what)
+{
+	struct path *p = path_by_wire(s, wire);
+
+	if (p && what != SENSE_RETRY_NOW)
+		on_disk_changed(p->disk, p, what);
+}
+
+void lun_lost_write(const struct session *s, const uint8_t wire[8], const char *why)
+{
+	struct path *p = path_by_wire(s, wire);
+
+	if (!p)
+		return;
+	p->disk->has_lost_write = true;
+	p->disk->ops->failed(p->disk, "an earlier write", ISDSC_SCSI_REQUEST_FAILED, EIO, why);
 }
 
 static bool may_tell(struct disk *d)

@@ -134,6 +134,12 @@ void lun_take_timeout(struct lun *l, const struct session *s);
  * target)?
  */
 bool lun_depends_on(const struct lun *l, const struct nexus *n);
+/* A query met a unit attention, or a deferred error, of the unit that @s calls @wire: its disk is
+ * told, as if I/O had met it. */
+void lun_attention(const struct session *s, const uint8_t wire[8], enum sense_class what);
+void lun_lost_write(const struct session *s, const uint8_t wire[8], const char *why);
+/* What its units are able to, together: caches, FUA, the longest transfer. */
+void lun_combine(struct disk *d);
 /* Do @l and @f tell the same identity: wwid, else serial number, else vendor and product? */
 bool lun_is_same(const struct lun *l, const struct lun_facts *f);
 /* Made on its target's list, without a path yet. */

@@ -120,10 +120,29 @@ static void lun_update(struct lun *l, const struct lun_facts *f)
 		set_capacity(l, f);
 	if (f->has_mode)
 		l->mode = f->mode;
-	l->disk->is_read_only = l->mode.is_write_protected;
-	l->disk->has_fua = l->mode.has_dpo_fua;
-	/* Not told: better a flush too many. */
-	l->disk->has_write_cache = !l->mode.has_page || l->mode.write_cache;
+	lun_combine(l->disk);
+}
+
+/* What all of its units can do, of several targets perhaps: each of them may get a command. */
+void lun_combine(struct disk *d)
+{
+	bool is_first = true;
+
+	for (GList *k = d->luns; k; k = k->next) {
+		const struct lun *l = k->data;
+		/* Not told: better a flush too many. */
+		bool has_cache = !l->mode.has_page || l->mode.write_cache;
+		uint32_t most = l->limits.max_transfer_blocks;
+
+		if (l->obj.is_gone || !l->has_disk)
+			continue;
+		d->is_read_only = l->mode.is_write_protected || (!is_first && d->is_read_only);
+		d->has_fua = l->mode.has_dpo_fua && (is_first || d->has_fua);
+		d->has_write_cache = has_cache || (!is_first && d->has_write_cache);
+		if (most && most < d->max_command_blocks)
+			d->max_command_blocks = most;
+		is_first = false;
+	}
 }
 
 /* None: as long as anyone would want to wait. */
@@ -285,7 +304,7 @@ void lun_remove_nexus(struct nexus *n)
 		struct path *p = disk_path_find(((struct lun *)k->data)->disk, n->session);
 
 		next = k->next;
-		if (p)
+		if (p && p->lun == k->data)
 			drop_path(p, "the session has ended", ENODEV);
 	}
 }

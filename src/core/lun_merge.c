@@ -208,7 +208,7 @@ static bool is_twin(const struct lun *l, const struct nexus *n, const struct lun
 	const struct lun *own = target_find_lun(n->target, f->number);
 
 	return l->target != n->target && l->has_disk && !strcmp(l->wwid, f->wwid) &&
-	       (!own || own->disk != l->disk);
+	       (!own || own->disk != l->disk) && !disk_path_find(l->disk, n->session);
 }
 
 /* Its best path by which one may ask, of a session that wants to share. */
@@ -320,9 +320,18 @@ void lun_merge(struct lun *l, const struct lun_facts *f)
 		tell_no_twin(l, "another unit, but is in use now: rescan");
 		return;
 	}
+	list_for_each(pos, &l->disk->paths) {
+		const struct path *p = list_entry(pos, struct path, link);
+
+		if (disk_path_find(twin->disk, p->session)) { /* two numbers for it in one target */
+			tell_no_twin(l, "a path of another unit by the same session");
+			return;
+		}
+	}
 	event_emit(l->target->daemon, EVENT_PATH_ADDED, "%s: %s lun %u is the same disk",
 		   twin->disk->name, l->target->name, l->number);
 	l->is_merge_told = false;
 	move_paths(l->disk, twin->disk);
 	move_units(l->disk, twin->disk);
+	lun_combine(twin->disk);
 }

@@ -192,10 +192,21 @@ static void nexus_async(struct session *s, const struct pdu_async_message *m,
 	operation_unref(op);
 }
 
+static void nexus_unit_news(struct session *s, const uint8_t lun[8], int what,
+			    const char *lost_write, void *arg)
+{
+	(void)arg;
+	if (lost_write)
+		lun_lost_write(s, lun, lost_write);
+	else
+		lun_attention(s, lun, (enum sense_class)what);
+}
+
 static const struct session_ops nexus_ops = {
 	.state_changed = nexus_state_changed,
 	.conn_lost = nexus_conn_lost,
 	.event = nexus_event,
+	.unit_news = nexus_unit_news,
 	.async = nexus_async,
 };
 

@@ -323,6 +323,7 @@ static void send_step(struct probe *p, const uint8_t *cdb, unsigned cdb_bytes, u
 				       on_answer, p);
 	else
 		p->query = query_start(s, p->facts.wire, cdb, cdb_bytes, bytes, on_answer, p);
+	query_by_scan(p->query);
 }
 
 static void probe_next(struct probe *p)

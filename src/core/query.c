@@ -36,7 +36,7 @@ struct query {
 	uint8_t *data;
 	unsigned tries_now, tries_later, tries_short;
 	bool is_over; /* @answer is final */
-	bool is_change, is_once;
+	bool is_change, is_once, is_scan;
 	struct query_answer answer;
 	char text[200];
 	/* NULL: cancelled */
@@ -122,6 +122,15 @@ static void query_take(struct query *q)
 	query_end(q, 0, "");
 }
 
+/* The session's owner knows whose unit it is. */
+static void query_tell(struct query *q, enum sense_class what, const char *lost_write)
+{
+	const struct session_ops *ops = q->session->ops;
+
+	if (ops && ops->unit_news)
+		ops->unit_news(q->session, q->task.lun, what, lost_write, q->session->arg);
+}
+
 /* The target answered. */
 static void query_judge(struct query *q)
 {
@@ -139,6 +148,8 @@ static void query_judge(struct query *q)
 	sense_decode(t->sense, t->sense_bytes, &q->answer.sense);
 	verdict = sense_judge(t->status, &q->answer.sense);
 	sense_format(t->status, &q->answer.sense, q->text, sizeof(q->text));
+	if (q->answer.sense.is_deferred)
+		query_tell(q, verdict.class, q->text);
 	switch (verdict.class) {
 	case SENSE_OK:
 		query_take(q);
@@ -152,6 +163,8 @@ static void query_judge(struct query *q)
 		break;
 	default: /* unit attentions, and what was disturbed on the way */
 		q->answer.seen |= 1u << verdict.class;
+		if (!q->is_scan)
+			query_tell(q, verdict.class, NULL);
 		if (q->is_change && q->answer.sense.key != SENSE_KEY_UNIT_ATTENTION)
 			query_end(q, -verdict.errno_value, q->text);
 		else
@@ -234,6 +247,11 @@ struct query *query_write(struct session *s, const uint8_t lun[8], const uint8_t
 	q->is_change = true;
 	query_set_data(q, g_memdup2(data, data_bytes), data_bytes, TASK_WRITE);
 	return q;
+}
+
+void query_by_scan(struct query *q)
+{
+	q->is_scan = true;
 }
 
 void query_once(struct query *q)

@@ -90,15 +90,10 @@ static int64_t pause_ms(const struct attempt *a)
 	return ms * g_random_int_range(75, 126) / 100;
 }
 
-static bool is_someone_waiting(const struct attempt *a)
-{
-	return !a->wanted && !list_is_empty(&a->revive->waiters);
-}
-
 static void schedule(struct attempt *a)
 {
 	struct revive *r = a->revive;
-	int64_t ms = is_someone_waiting(a) ? 0 : pause_ms(a);
+	int64_t ms = pause_ms(a);
 
 	if (r->is_paused || r->is_stopped || list_is_empty(&r->wanted) || a->dial)
 		return;
@@ -333,6 +328,10 @@ static void wanted_lost(struct wanted *w, const GError *err)
 		   "session %u %s connection %u via %s was lost: %s; will retry",
 		   revive_session(r)->sid, r->nexus->target->name, w->cid, w->conn->remote,
 		   err ? err->message : "closed");
+	/* A portal that has fallen silent may still take connections, and be silent by them: the
+	 * others first. */
+	if (err && error_errno(err) == ETIMEDOUT)
+		portal_health_failed(revive_daemon(r)->health, w->conn->remote);
 	wanted_drop_conn(w);
 	attempt_lost(&w->attempt);
 	wanted_set_state(w, is_up ? WANTED_WAITING : WANTED_PARKED);
@@ -365,6 +364,8 @@ void revive_session_failed(struct revive *r)
 		   "session %u %s: no connection is left, being brought back",
 		   revive_session(r)->sid, r->nexus->target->name);
 	attempt_lost(&r->lead);
+	if (revive_session(r)->why) /* it came back, and was lost again */
+		waiters_fail(r, revive_session(r)->why);
 	schedule(&r->lead);
 }
 
@@ -530,8 +531,8 @@ void revive_kick(struct revive *r, struct operation *op)
 	operation_step(op, on_waiter_cancel, w);
 	if (revive_session_is_up(r) && r->nexus->is_verified)
 		waiters_succeed(r);
-	else if (!revive_session_is_up(r))
-		schedule(&r->lead);
+	else if (!revive_session_is_up(r) && !r->lead.dial && !r->is_paused && !r->is_stopped)
+		loop_timer_start(&r->lead.timer, session_wait_ms(revive_session(r)));
 }
 
 void revive_pause(struct revive *r)

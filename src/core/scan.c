@@ -33,10 +33,14 @@ struct unit {
 };
 
 /* A place for a unit being looked at. */
+/* Unit attentions after which a unit may be another one. */
+#define OTHER_UNITS (1u << SENSE_LUNS_CHANGED | 1u << SENSE_INQUIRY_CHANGED)
+
 struct slot {
 	struct probe probe;
 	struct scan *scan;
 	bool is_busy;
+	unsigned doubts; /* of its path when it began */
 };
 
 struct scan {
@@ -125,14 +129,22 @@ static void keep_identity(struct probe *p, const struct lun *l)
 	memcpy(p->facts.wwid, l->wwid, sizeof(l->wwid));
 }
 
-/* @path: that is known already, or NULL. */
-static void take_probe(struct nexus *n, struct probe *p, struct path *path)
+/* @path: that is known already, or NULL. @doubts: how often it had been doubted when @p began: what
+ * was learnt before a doubt does not settle it. */
+static void take_probe(struct nexus *n, struct probe *p, struct path *path, unsigned doubts)
 {
+	bool is_vague = p->is_silent || p->is_doubtful;
 	bool is_open_question = path && (!path->is_verified || path->is_doubted) &&
-				(p->is_silent || p->is_doubtful);
+				(is_vague || path->doubts != doubts);
 
 	if (is_open_question) {
 		disk_watch(path->disk, PATH_TRY_MS); /* it stays unverified */
+		return;
+	}
+	/* Known by another session: who does not say who he is, is not somebody else. */
+	if (!path && is_vague && target_find_lun(n->target, p->facts.number)) {
+		log_warning("%s: lun %u does not tell by session %u what it is: not used there",
+			    n->target->name, p->facts.number, n->session->sid);
 		return;
 	}
 	if (path && p->is_doubtful)
@@ -156,7 +168,9 @@ static void on_probed(struct probe *p, bool is_cut_off)
 		return;
 	}
 	s->seen |= p->seen;
-	take_probe(s->nexus, p, l ? disk_path_find(l->disk, s->session) : NULL);
+	take_probe(s->nexus, p, l ? disk_path_find(l->disk, s->session) : NULL, slot->doubts);
+	if (p->seen & OTHER_UNITS) /* told in the middle: what was said before it may be old */
+		g_hash_table_remove(s->probed, GUINT_TO_POINTER(p->facts.number));
 	probe_stop(p);
 	slot->is_busy = false;
 	s->running--;
@@ -165,8 +179,12 @@ static void on_probed(struct probe *p, bool is_cut_off)
 
 static void probe_unit(struct slot *slot, struct scan *s, const struct unit *u)
 {
+	struct lun *l = target_find_lun(s->nexus->target, u->number);
+	struct path *path = l ? disk_path_find(l->disk, s->session) : NULL;
+
 	slot->scan = s;
 	slot->is_busy = true;
+	slot->doubts = path ? path->doubts : 0;
 	s->running++;
 	g_hash_table_add(s->probed, GUINT_TO_POINTER(u->number));
 	probe_start(&slot->probe, s->nexus, u->number, u->wire, on_probed);
@@ -194,7 +212,7 @@ static void scan_fill(struct scan *s)
 	}
 	if (s->running)
 		return;
-	if (s->seen & 1u << SENSE_LUNS_CHANGED && s->rounds < ROUNDS_MAX) {
+	if (s->seen & OTHER_UNITS && s->rounds < ROUNDS_MAX) {
 		s->is_again = true;
 		s->only = ALL;
 	}
@@ -222,6 +240,7 @@ static void ask_list(struct scan *s)
 
 	s->list = query_start(s->session, ways[s->way].lun, cdb, cdb_bytes, s->list_bytes,
 			      on_list, s);
+	query_by_scan(s->list);
 }
 
 static void add_unit(struct scan *s, GHashTable *listed, const uint8_t wire[8])

@@ -418,8 +418,10 @@ void conn_look_after(struct conn *c, struct task *t)
 		return;
 	if (!session_is_acknowledged(c->session, t) && !t->data_in_sn && !t->r2t_sn) {
 		/* Others wait behind the hole; again, their data would come unexpected. */
-		if (t->cmd_sn == c->session->exp_cmd_sn && conn_retry_command(c, t))
+		if (t->cmd_sn == c->session->exp_cmd_sn && conn_retry_command(c, t)) {
 			t->recovery.looks = 0;
+			conn_ping(c, NULL, NULL); /* perhaps its answer is what was lost */
+		}
 		return;
 	}
 	t->quiet_us = loop_now_us(c->session->loop);

@@ -71,6 +71,11 @@ struct session_ops {
 	 * session_ call; must not call back. */
 	void (*event)(struct session *s, const struct conn *c, unsigned id, const char *text,
 		      void *arg);
+	/* A command of the control path met what the I/O of unit @lun must know of: a unit attention
+	 * (@what: enum sense_class), or a deferred error (@lost_write: its text, else NULL). Called by
+	 * who sent the command (core/query.c), not by the session. */
+	void (*unit_news)(struct session *s, const uint8_t lun[8], int what,
+			  const char *lost_write, void *arg);
 	/* The target sent an async message that the session does not deal with alone: SCSI events
 	 * (11.9, event 0: @data holds sense) and whatever else came, to be told to people. */
 	void (*async)(struct session *s, const struct pdu_async_message *m, const uint8_t *data,

@@ -134,11 +134,23 @@ static bool is_resumable(const struct session *s)
 	       s->config.type == KEYS_NORMAL && !s->must_restart && !s->is_reassign_refused;
 }
 
+/* There is another path for what @c was doing: nobody is to wait for this session to be resumed. */
+static bool is_hurried(const struct conn *c)
+{
+	list_for_each(pos, &c->outstanding) {
+		const struct task *t = list_entry(pos, struct task, link);
+
+		if (t->kind == TASK_SCSI && t->is_hurried)
+			return true;
+	}
+	return false;
+}
+
 /* Is there a way on for what @c was doing? */
 static bool may_recover(const struct session *s, const struct conn *c)
 {
 	return (c->is_wanted || c->removed) && is_logged_in(s) && !s->must_restart &&
-	       (has_other(s, c) || (c->is_wanted && is_resumable(s)));
+	       (has_other(s, c) || (c->is_wanted && is_resumable(s) && !is_hurried(c)));
 }
 
 /* Which R2Ts of a write the target need not send again (ExpDataSN, 7.2.2): all but the last one, and
@@ -185,6 +197,8 @@ void session_take_tasks(struct session *s, struct conn *c)
 
 	if (c->is_wanted && has_unproven(c))
 		session_restart_soon(s);
+	if (c->is_wanted && !has_other(s, c) && is_hurried(c))
+		s->must_restart = true; /* what goes elsewhere leaves holes here */
 	l = may_recover(s, c) ? lost_new(s, c) : NULL;
 
 	list_for_each_safe(pos, &c->outstanding) {

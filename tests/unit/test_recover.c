@@ -191,6 +191,26 @@ static void test_recover_resumes_a_session_of_one_connection(void)
 	teardown();
 }
 
+/* Who has another path does not wait for this session. */
+static void test_recover_gives_back_at_once_what_has_another_path(void)
+{
+	struct probe *p;
+
+	setup(2, 1);
+	p = submit(TASK_READ);
+	p->task.is_hurried = true;
+	expect(&peers[0], 0x01);
+	exp_cmd_sn = 2;
+	cut(&peers[0]);
+	until(p);
+	CU_ASSERT_EQUAL(p->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	CU_ASSERT_FALSE(session_may_resume(session));
+	begin_login(1);
+	CU_ASSERT_EQUAL(get_be16(bhs + 14), 0); /* TSIH */
+	free(p);
+	teardown();
+}
+
 static void test_recover_begins_anew_when_the_target_has_forgotten(void)
 {
 	struct probe *p;
@@ -447,6 +467,7 @@ UNIT_MAIN("recover", UNIT(test_recover_unseen_commands_are_sent_again_as_they_we
 	  UNIT(test_recover_ends_tasks_whose_reassignment_is_refused),
 	  UNIT(test_recover_closes_where_recovery_is_not_supported),
 	  UNIT(test_recover_resumes_a_session_of_one_connection),
+	  UNIT(test_recover_gives_back_at_once_what_has_another_path),
 	  UNIT(test_recover_begins_anew_when_the_target_has_forgotten),
 	  UNIT(test_recover_level_0_restarts_with_the_same_isid),
 	  UNIT(test_recover_second_failure_while_recovering),
