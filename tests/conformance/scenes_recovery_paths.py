@@ -280,8 +280,8 @@ def paths_16_two_units_that_look_alike(s):
 
 # -------------------------------------------------------------------------- portal hopping
 
-def discovered(s, portals=3, **config):
-	t = s.target(luns={0: pattern_disk()}, **config)
+def discovered(s, portals=3, cls=Target, **config):
+	t = s.target(cls, luns={0: pattern_disk()}, **config)
 	for n in range(2, portals + 1):
 		t.add_portal('127.0.0.%d' % n)
 	reply = s.ctl('discovery/ctl', 'add-portal %s' % t.portal)
@@ -420,10 +420,13 @@ def recovery_14_discovery_full_of_dead_portals(s):
 @scene
 def hopping_6_hops_within_the_deadline(s):
 	"""The portal dies with reads in flight: they are served at the next one, before the deadline."""
-	t = discovered(s)
+	t = discovered(s, cls=type('H', (HoldReads,), {'hold': 0}))
 	s.command('targets/%s' % t.iqn, 'login command_timeout=60')
+	t.hold = 1 << 30
 	jobs = [s.read_job(t, n * 65536, 4096) for n in range(4)]
-	t.ffp_conns()[0].portal.close(drop=True)
+	t.wait(lambda: t.most == 4, 'four READs')
+	t.hold = 0
+	t.portals[0].close(drop=True)
 	for n, job in enumerate(jobs):
 		right(s, t, job, n * 65536)
-	s.check(t.ffp_conns()[-1].portal is not t.portals[0], 'the scene is wrong')
+	s.check(t.ffp_conns()[-1].portal is not t.portals[0], 'not at another portal')
