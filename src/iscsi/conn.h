@@ -202,8 +202,9 @@ void conn_flush(struct conn *c);
 
 /* --- conn_snack.c --- */
 /* @t, SENT, has not been heard of for session_quiet_ms(): one step, and the quiet begins anew.
- * The next that the target waits for (ExpCmdSN): the command once more. Acknowledged: a ping, whose answer shows what statuses are
- * missing; when it has come and nothing else, a SNACK for what @t waits for. */
+ * The next that the target waits for (ExpCmdSN): the command once more. Acknowledged: a ping,
+ * whose answer shows what statuses are missing; when it has come and nothing else, a SNACK for
+ * what @t waits for. */
 void conn_look_after(struct conn *c, struct task *t);
 
 /* --- conn_rx.c --- */
@@ -214,7 +215,6 @@ void conn_protocol_error(struct conn *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void conn_set_state(struct conn *c, enum conn_state to);
 void conn_login_progress(struct conn *c, const uint8_t *bhs, uint32_t data_bytes);
-void conn_nop_answered(struct conn *c);
 /* The target asked for a logout (async event 1) within @limit_ms: no new tasks; log out when
  * what is under way has ended, or shortly before the limit. */
 void conn_logout_requested(struct conn *c, int64_t limit_ms);

@@ -267,14 +267,18 @@ static void session_flush(struct loop_call *call)
 	object_unref(&s->obj);
 }
 
-bool session_is_usable(const struct session *s)
+struct conn *session_any_conn(const struct session *s)
 {
-	if (s->state != SESSION_LOGGED_IN || s->is_logging_out || s->must_restart)
-		return false;
 	for (GList *l = s->conns; l; l = l->next)
 		if (conn_is_usable(l->data))
-			return true;
-	return false;
+			return l->data;
+	return NULL;
+}
+
+bool session_is_usable(const struct session *s)
+{
+	return s->state == SESSION_LOGGED_IN && !s->is_logging_out && !s->must_restart &&
+	       session_any_conn(s);
 }
 
 int session_submit(struct session *s, struct task *t)

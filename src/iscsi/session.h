@@ -67,7 +67,7 @@ struct session_ops {
 	 * Deferred: @c is in CLEANUP, off the list, and stays in memory during the call. */
 	void (*conn_lost)(struct session *s, struct conn *c, const GError *err, void *arg);
 	/* Something that people want to know: @id as in Appendix B of the users' guide, or one of
-	 * core/event.h given by number (session_event.h). @c may be NULL. May run inside any
+	 * core/event.h given by number. @c may be NULL. May run inside any
 	 * session_ call; must not call back. */
 	void (*event)(struct session *s, const struct conn *c, unsigned id, const char *text,
 		      void *arg);
@@ -244,6 +244,8 @@ void session_set_policy(struct session *s, enum policy p);
  * this returns. -ENOTCONN: no usable connection, @t untouched. Allocates nothing. */
 int session_submit(struct session *s, struct task *t);
 bool session_is_usable(const struct session *s);
+/* A connection in full feature phase that takes work, or NULL. */
+struct conn *session_any_conn(const struct session *s);
 
 /* Take back a task that is still QUEUED: its done() then never runs. False: it is under way, and
  * done() will come. */
@@ -308,8 +310,6 @@ void session_restart_call(struct loop_call *call);
 int session_tmf_send(struct session *s, enum iscsi_tmf function, const uint8_t lun[8],
 		     struct task *task, struct conn *conn, int64_t ms, session_tmf_fn *done,
 		     void *arg);
-/* Hand back, as ABORTED, the tasks sent before now: of @lun, or of all units (NULL). */
-void session_abort_unit(struct session *s, const uint8_t *lun);
 
 /* --- connection recovery (session_recover.c) --- */
 /* @c is closing: what becomes of its tasks? */

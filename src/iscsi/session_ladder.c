@@ -12,15 +12,15 @@
  *   RESTART       all connections are closed; the login that follows   (end)
  *                 ends what the target still has of us (6.3.5)
  *
- * Where nothing was answered since the last ladder, the next one begins a rung higher: a target that
- * aborts whatever is asked and does nothing else is not to be asked for ever.
+ * The next rung is taken when the function is refused, unknown or not answered in time; but when
+ * nothing at all was heard of the connection, it is the connection that ends. A task that is
+ * answered while its ABORT TASK is under way just is answered.
+ *
+ * Where nothing was answered since the last ladder, the next one begins a rung higher: a target
+ * that aborts whatever is asked and does nothing else is not to be asked for ever.
  *
  * A target that is slow is not hung: while commands are being answered, or data of this one come,
- * it has until two rungs before its deadline.
- *
- * Next is taken when the function is refused, unknown or not answered in time; but when nothing
- * was heard of the connection at all, it is that which ends. A task that is
- * answered while its ABORT TASK is under way just is answered. */
+ * it has until two rungs before its deadline. */
 #include <errno.h>
 #include <string.h>
 
@@ -61,8 +61,8 @@ int64_t session_quiet_ms(const struct session *s)
 	return CLAMP(command_ms(s) / 6, QUIET_MS_MIN, QUIET_MS_MAX);
 }
 
-/* A third of the time (a sixth, when there is another path), but so that two rungs are left before the deadline, and never so soon that
- * a command issued late is not given a rung's time. */
+/* A third of the time (a sixth, when there is another path), but so that two rungs are left before
+ * the deadline, and never so soon that a command issued late is not given a rung's time. */
 int64_t session_attempt_us(const struct session *s, const struct task *t)
 {
 	int64_t now = loop_now_us(s->loop), rung_us = session_rung_ms(s) * 1000;
@@ -304,8 +304,6 @@ void session_abort_task(struct session *s, struct task *t)
 /* Each ends when its function is told to have failed, which closing sees to. */
 void session_ladder_drop(struct session *s)
 {
-	list_for_each_safe(pos, &s->ladders) {
+	list_for_each_safe(pos, &s->ladders)
 		list_remove(pos);
-		list_init(pos);
-	}
 }

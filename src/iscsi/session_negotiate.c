@@ -257,12 +257,9 @@ static bool take_pair(struct negotiation *n, const char *pair)
 int session_negotiate(struct session *s, const char *const *pairs, session_negotiated_fn *done,
 		      void *arg)
 {
-	struct conn *c = NULL;
+	struct conn *c = session_any_conn(s);
 	struct negotiation *n;
 
-	for (GList *l = s->conns; l && !c; l = l->next)
-		if (conn_is_usable(l->data))
-			c = l->data;
 	if (!c || !session_is_usable(s))
 		return -ENOTCONN;
 	n = negotiation_new(s, c);

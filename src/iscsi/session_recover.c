@@ -75,7 +75,6 @@ static void lost_free(struct lost_conn *l)
 	loop_timer_stop(&l->timer);
 	if (l->logout.state == TASK_QUEUED || l->logout.state == TASK_SENT ||
 	    list_is_linked(&l->logout.link)) {
-		list_init(&l->link);
 		l->state = LOST_CLEAN;
 		l->session = NULL;
 		return;
@@ -165,17 +164,15 @@ static uint32_t exp_r2t_sn(const struct conn *c, const struct task *t)
 }
 
 /* Of a connection that is gone, nothing is being sent or received any more. */
-static void strand(struct session *s, struct conn *c, struct lost_conn *l, struct task *t)
+/* @t belongs to no connection any more; it waits on @list for one. */
+static void strand(struct task *t, struct list *list)
 {
-	(void)s;
 	list_remove(&t->link);
-	c->outstanding_count--;
-	c->lane.in_flight--;
-	conn_forget_recovery(t);
+	t->conn->outstanding_count--;
+	t->conn->lane.in_flight--;
 	t->conn = NULL;
 	t->state = TASK_STRANDED;
-	t->is_reassigning = false;
-	list_push_tail(&l->tasks, &t->link);
+	list_push_tail(list, &t->link);
 }
 
 /* Were tasks reassigned to it of which nothing was heard since? Then the target is likely to have
@@ -206,12 +203,15 @@ void session_take_tasks(struct session *s, struct conn *c)
 
 		t->exp_r2t_sn = exp_r2t_sn(c, t);
 		conn_cancel_bursts(t);
-		if (t->state == TASK_RESPONDED)
+		if (t->state == TASK_RESPONDED) {
 			session_task_lost(s, t, TASK_RESULT_RESPONDED);
-		else if (l && t->kind == TASK_SCSI)
-			strand(s, c, l, t);
-		else
+		} else if (l && t->kind == TASK_SCSI) {
+			conn_forget_recovery(t);
+			t->is_reassigning = false;
+			strand(t, &l->tasks);
+		} else {
 			session_task_lost(s, t, TASK_RESULT_MAYBE_EXECUTED);
+		}
 	}
 	list_for_each_safe(pos, &c->controls)
 		session_task_lost(s, list_entry(pos, struct task, link), TASK_RESULT_NEVER_SENT);
@@ -257,18 +257,10 @@ static bool may_reassign(const struct session *s)
 
 /* --- logout by another connection --- */
 
-static struct conn *any_usable(const struct session *s)
-{
-	for (GList *l = s->conns; l; l = l->next)
-		if (conn_is_usable(l->data))
-			return l->data;
-	return NULL;
-}
-
 static void lost_log_out(struct lost_conn *l)
 {
 	struct session *s = l->session;
-	struct conn *by = any_usable(s);
+	struct conn *by = session_any_conn(s);
 
 	if (!by || l->logout.state == TASK_QUEUED || l->logout.state == TASK_SENT)
 		return;
@@ -421,16 +413,10 @@ void session_recover_by(struct session *s, struct conn *c)
 
 /* --- sending what was stranded --- */
 
-struct reassign {
-	uint32_t itt;
-};
-
 static void on_reassigned(struct session *s, int result, void *arg)
 {
-	struct reassign *r = arg;
-	struct task *t = session_task_by_itt(s, r->itt);
+	struct task *t = session_task_by_itt(s, GPOINTER_TO_UINT(arg));
 
-	g_free(r);
 	if (s->reassigning)
 		s->reassigning--;
 	if (!list_is_empty(&s->reassigns))
@@ -460,12 +446,7 @@ static void on_reassigned(struct session *s, int result, void *arg)
 	case ISCSI_TMF_STILL_ALLEGIANT:
 		if (t->reassigns >= REASSIGN_TRIES)
 			break;
-		list_remove(&t->link);
-		t->conn->outstanding_count--;
-		t->conn->lane.in_flight--;
-		t->conn = NULL;
-		t->state = TASK_STRANDED;
-		list_push_tail(&s->reassigns, &t->link);
+		strand(t, &s->reassigns);
 		return;
 	case ISCSI_TMF_REASSIGN_UNSUPPORTED:
 	case ISCSI_TMF_UNSUPPORTED:
@@ -486,9 +467,6 @@ static void on_reassigned(struct session *s, int result, void *arg)
  * how far it was. What the target had asked for of a write, it asks for again. */
 static void reassign(struct session *s, struct conn *c, struct task *t)
 {
-	struct reassign *r = g_new(struct reassign, 1);
-
-	r->itt = t->itt;
 	conn_adopt(c, t);
 	if (t->direction == TASK_READ) {
 		memset(&t->covered, 0, sizeof(t->covered));
@@ -501,9 +479,8 @@ static void reassign(struct session *s, struct conn *c, struct task *t)
 	t->attempt_us = session_attempt_us(s, t);
 	s->reassigning++;
 	if (session_tmf_send(s, ISCSI_TMF_TASK_REASSIGN, t->lun, t, c, session_rung_ms(s),
-			     on_reassigned, r) == 0)
+			     on_reassigned, GUINT_TO_POINTER(t->itt)) == 0)
 		return;
-	g_free(r);
 	s->reassigning--;
 	session_task_lost(s, t, TASK_RESULT_MAYBE_EXECUTED);
 }

@@ -210,13 +210,10 @@ int session_text(struct session *s, const void *request, uint32_t bytes, session
 		 void *arg)
 {
 	struct session_text *x = &s->text;
-	struct conn *c = NULL;
+	struct conn *c = session_any_conn(s);
 
 	if (x->done || x->task.tx_refs)
 		return -EBUSY;
-	for (GList *l = s->conns; l && !c; l = l->next)
-		if (conn_is_usable(l->data))
-			c = l->data;
 	if (!c || s->is_logging_out)
 		return -ENOTCONN;
 	x->turn = NULL;

@@ -70,11 +70,6 @@ again:
 	}
 }
 
-void session_abort_unit(struct session *s, const uint8_t *lun)
-{
-	abort_before(s, lun, s->cmd_sn);
-}
-
 /* Which tasks of ours a completed function has ended at the target. */
 static void take_effect(struct session *s, const struct task *tmf)
 {
@@ -133,14 +128,6 @@ static void tmf_expired(struct loop_timer *timer)
 	conn_fail(f->task.conn, err); /* tmf_done() follows */
 }
 
-static struct conn *any_usable(const struct session *s)
-{
-	for (GList *l = s->conns; l; l = l->next)
-		if (conn_is_usable(l->data))
-			return l->data;
-	return NULL;
-}
-
 static int tmf_start(struct session *s, enum iscsi_tmf function, const uint8_t lun[8],
 		     const struct task *about, struct conn *c, int64_t ms, bool ends_connection,
 		     session_tmf_fn *done, void *arg)
@@ -148,7 +135,7 @@ static int tmf_start(struct session *s, enum iscsi_tmf function, const uint8_t l
 	struct tmf *f;
 
 	if (!c)
-		c = any_usable(s);
+		c = session_any_conn(s);
 	if (!c || s->is_logging_out || c->state != CONN_LOGGED_IN)
 		return -ENOTCONN;
 	f = g_new0(struct tmf, 1);

@@ -133,7 +133,7 @@ struct task {
 	uint16_t tx_refs;    /* entries of the transmit batch that still read @data */
 	uint16_t bursts_used; /* bit per entry of @bursts */
 	struct burst bursts[TASK_R2T_MAX + 1]; /* the last one is the unsolicited burst */
-	int64_t sent_us;   /* this time */
+	int64_t sent_us;   /* first, or when it was reassigned */
 	int64_t quiet_us;  /* when something was last heard of it, or it was sent */
 	int64_t attempt_us; /* when this attempt has had its time: the ladder begins */
 	unsigned reassigns;  /* TASK REASSIGNs sent for it */

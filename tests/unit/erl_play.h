@@ -4,28 +4,12 @@
 #ifndef ISCSIFS_TEST_ERL_PLAY_H
 #define ISCSIFS_TEST_ERL_PLAY_H
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "base/crc32c.h"
-#include "base/loop.h"
-#include "base/wire.h"
-#include "iscsi/session.h"
-#include "unit.h"
+#include "play.h"
 
-static struct loop *loop;
-static int listener, peer;
-static struct conn_address address;
-static struct session *session;
+static int peer;
 static struct conn *conn;
-static int outcome;
 static uint32_t stat_sn, exp_cmd_sn, max_cmd_sn;
-static uint8_t bhs[48], data[70000];
-static uint32_t data_bytes;
 static bool has_digests, spoil_header, spoil_data; /* the next PDU that is said */
 static unsigned events[64];			   /* how often each of the guide's was told */
 static unsigned renegotiated;
@@ -50,63 +34,29 @@ static void on_event(struct session *s, const struct conn *c, unsigned id, const
 
 static const struct session_ops ops = { .event = on_event };
 
-static void on_login(struct conn *c, const struct conn_login_result *r, void *arg)
-{
-	(void)c;
-	(void)arg;
-	outcome = r->is_ok ? 1 : -1;
-}
-
-static inline void spin(void)
-{
-	loop_run_once(loop, 5);
-}
-
-static inline void peer_read(void *p, size_t bytes)
-{
-	uint8_t *to = p;
-
-	for (int i = 0; bytes && i < 2000; i++) {
-		ssize_t n = recv(peer, to, bytes, MSG_DONTWAIT);
-
-		if (n > 0) {
-			to += n;
-			bytes -= (size_t)n;
-		} else {
-			spin();
-		}
-	}
-	CU_ASSERT_EQUAL_FATAL(bytes, 0);
-}
-
 /* One PDU of the initiator into bhs and data. */
 static inline void expect(uint8_t opcode)
 {
 	uint8_t digest[4];
 
-	peer_read(bhs, 48);
+	play_read(peer, bhs, 48);
 	if (has_digests) {
-		peer_read(digest, 4);
+		play_read(peer, digest, 4);
 		CU_ASSERT_EQUAL(get_le32(digest), crc32c(bhs, 48));
 	}
 	CU_ASSERT_EQUAL_FATAL(bhs[0] & 0x3f, opcode);
 	data_bytes = get_be24(bhs + 5);
 	CU_ASSERT_TRUE_FATAL(data_bytes < sizeof(data) - 4);
-	peer_read(data, (data_bytes + 3) & ~3u);
+	play_read(peer, data, (data_bytes + 3) & ~3u);
 	if (has_digests && data_bytes) {
-		peer_read(digest, 4);
+		play_read(peer, digest, 4);
 		CU_ASSERT_EQUAL(get_le32(digest), crc32c(data, (data_bytes + 3) & ~3u));
 	}
 }
 
-/* True when the initiator has nothing (more) to say for now. */
 static inline bool is_silent(void)
 {
-	uint8_t c;
-
-	for (int i = 0; i < 6; i++)
-		spin();
-	return recv(peer, &c, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+	return play_is_silent(peer);
 }
 
 static inline void say(const uint8_t *header, const void *segment, uint32_t bytes)
@@ -156,43 +106,20 @@ static inline void say_login(uint8_t flags, uint16_t tsih, const char *keys, uin
 
 static inline void start(unsigned erl, bool digests, int64_t command_ms)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t bytes = sizeof(sin);
-	struct session_config cfg = {
-		.type = KEYS_NORMAL,
-		.target_name = (char *)"iqn.2026-11.test:t",
-		.initiator_name = (char *)"iqn.2026-11.test:i",
-		.isid = { 0x80, 1, 2, 3, 0, 1 },
-	};
+	struct session_config cfg;
 
-	keys_wishes_default(&cfg.wishes);
+	play_begin(&cfg);
 	cfg.wishes.time2wait = 0;
 	cfg.wishes.error_recovery_level = erl;
 	cfg.wishes.header_digest = cfg.wishes.data_digest = digests ? DIGEST_YES : DIGEST_NO;
-	session_timeouts_default(&cfg.timeouts);
 	cfg.timeouts.command_ms = command_ms;
-	loop = loop_new();
-	listener = socket(AF_INET, SOCK_STREAM, 0);
-	CU_ASSERT_EQUAL_FATAL(bind(listener, (struct sockaddr *)&sin, bytes), 0);
-	CU_ASSERT_EQUAL_FATAL(listen(listener, 5), 0);
-	getsockname(listener, (struct sockaddr *)&sin, &bytes);
-	memset(&address, 0, sizeof(address));
-	memcpy(&address.addr, &sin, sizeof(sin));
-	address.addr_bytes = sizeof(sin);
-	outcome = 0;
 	stat_sn = 1000;
-	peer = -1;
 	memset(events, 0, sizeof(events));
 	renegotiated = 0;
 	has_digests = spoil_header = spoil_data = false;
 	session = session_new(loop, &cfg, 1, &ops, NULL);
 	CU_ASSERT_EQUAL_FATAL(session_add_connection(session, &address, on_login, NULL, &conn), 0);
-	fcntl(listener, F_SETFL, O_NONBLOCK);
-	for (int i = 0; peer < 0 && i < 1000; i++) {
-		spin();
-		peer = accept(listener, NULL, NULL);
-	}
-	CU_ASSERT_TRUE_FATAL(peer >= 0);
+	peer = play_accept();
 }
 
 /* Logged in at @erl, with @extra keys ("Key=value", or NULL) of the target's. */
@@ -236,14 +163,9 @@ static inline void log_in(unsigned erl, bool digests, const char *extra, int64_t
 
 static inline void log_out(void)
 {
-	session_close(session);
-	object_gone(&session->obj);
-	for (int i = 0; i < 4; i++)
-		spin();
-	loop_free(loop);
+	play_end();
 	if (peer >= 0)
 		close(peer);
-	close(listener);
 }
 
 static void probe_done(struct task *t)

@@ -4,32 +4,15 @@
 #ifndef ISCSIFS_RECOVER_PLAY_H
 #define ISCSIFS_RECOVER_PLAY_H
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "base/loop.h"
-#include "base/wire.h"
-#include "iscsi/session.h"
-#include "unit.h"
+#include "play.h"
 
 #define PEERS 4
 
-static struct loop *loop;
-static int listener;
-static struct conn_address address;
-static struct session *session;
 static struct peer {
 	int fd;
 	uint32_t stat_sn;
 } peers[PEERS];
-static int outcome; /* of the last login: 1 in, -1 not */
 static unsigned lost_calls, removed_calls;
-static uint8_t bhs[48], data[70000];
-static uint32_t data_bytes;
 static uint32_t exp_cmd_sn; /* what the target says */
 
 struct probe {
@@ -49,13 +32,6 @@ static inline void on_lost(struct session *s, struct conn *c, const GError *err,
 
 static const struct session_ops ops = { .conn_lost = on_lost };
 
-static inline void on_login(struct conn *c, const struct conn_login_result *r, void *arg)
-{
-	(void)c;
-	(void)arg;
-	outcome = r->is_ok ? 1 : -1;
-}
-
 static inline void on_removed(struct session *s, const GError *err, void *arg)
 {
 	(void)s;
@@ -64,44 +40,19 @@ static inline void on_removed(struct session *s, const GError *err, void *arg)
 	removed_calls++;
 }
 
-static inline void spin(void)
-{
-	loop_run_once(loop, 2);
-}
-
-static inline void peer_read(struct peer *p, void *to_, size_t bytes)
-{
-	uint8_t *to = to_;
-
-	for (int i = 0; bytes && i < 5000; i++) {
-		ssize_t n = recv(p->fd, to, bytes, MSG_DONTWAIT);
-
-		if (n > 0) {
-			to += n;
-			bytes -= (size_t)n;
-		} else {
-			spin();
-		}
-	}
-	CU_ASSERT_EQUAL_FATAL(bytes, 0);
-}
-
 static inline void expect(struct peer *p, uint8_t opcode)
 {
-	peer_read(p, bhs, 48);
-	CU_ASSERT_EQUAL_FATAL(bhs[0] & 0x3f, opcode);
-	data_bytes = get_be24(bhs + 5);
-	CU_ASSERT_TRUE_FATAL(data_bytes < sizeof(data) - 4);
-	peer_read(p, data, (data_bytes + 3) & ~3u);
+	play_expect(p->fd, opcode);
 }
 
 static inline bool is_silent(const struct peer *p)
 {
-	uint8_t c;
+	return play_is_silent(p->fd);
+}
 
-	for (int i = 0; i < 10; i++)
-		spin();
-	return recv(p->fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+static inline void say(struct peer *p, const uint8_t *header, const void *segment, uint32_t bytes)
+{
+	play_say(p->fd, header, segment, bytes);
 }
 
 /* The initiator has closed it. */
@@ -117,18 +68,6 @@ static inline bool is_closed(const struct peer *p)
 		spin();
 	}
 	return false;
-}
-
-static inline void say(struct peer *p, const uint8_t *header, const void *segment, uint32_t bytes)
-{
-	static const uint8_t zero[4];
-
-	CU_ASSERT_EQUAL_FATAL(send(p->fd, header, 48, MSG_NOSIGNAL), 48);
-	if (!bytes)
-		return;
-	CU_ASSERT_EQUAL_FATAL(send(p->fd, segment, bytes, MSG_NOSIGNAL), (ssize_t)bytes);
-	if (bytes & 3)
-		send(p->fd, zero, 4 - (bytes & 3), MSG_NOSIGNAL);
 }
 
 static inline void put_numbers(struct peer *p, uint8_t *r)
@@ -167,12 +106,7 @@ static inline void begin_login(unsigned i)
 {
 	outcome = 0;
 	CU_ASSERT_EQUAL_FATAL(session_add_connection(session, &address, on_login, NULL, NULL), 0);
-	peers[i] = (struct peer){ .fd = -1, .stat_sn = 1000 * (i + 1) };
-	for (int k = 0; peers[i].fd < 0 && k < 2000; k++) {
-		spin();
-		peers[i].fd = accept(listener, NULL, NULL);
-	}
-	CU_ASSERT_TRUE_FATAL(peers[i].fd >= 0);
+	peers[i] = (struct peer){ .fd = play_accept(), .stat_sn = 1000 * (i + 1) };
 	expect(&peers[i], 0x03);
 }
 
@@ -215,28 +149,12 @@ static inline void end_login(unsigned i, unsigned erl, bool is_leading)
 
 static inline void setup(unsigned erl, unsigned conns)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t bytes = sizeof(sin);
-	struct session_config cfg = {
-		.type = KEYS_NORMAL,
-		.target_name = (char *)"iqn.2026-11.test:t",
-		.initiator_name = (char *)"iqn.2026-11.test:i",
-		.isid = { 0x80, 1, 2, 3, 0, 1 },
-	};
+	struct session_config cfg;
 
-	keys_wishes_default(&cfg.wishes);
+	play_begin(&cfg);
 	cfg.wishes.error_recovery_level = erl;
 	cfg.wishes.max_connections = 4;
 	cfg.wishes.time2wait = 0;
-	session_timeouts_default(&cfg.timeouts);
-	loop = loop_new();
-	listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	CU_ASSERT_EQUAL_FATAL(bind(listener, (struct sockaddr *)&sin, bytes), 0);
-	CU_ASSERT_EQUAL_FATAL(listen(listener, 5), 0);
-	getsockname(listener, (struct sockaddr *)&sin, &bytes);
-	memset(&address, 0, sizeof(address));
-	memcpy(&address.addr, &sin, sizeof(sin));
-	address.addr_bytes = sizeof(sin);
 	lost_calls = removed_calls = 0;
 	exp_cmd_sn = 1;
 	for (unsigned i = 0; i < PEERS; i++)
@@ -252,15 +170,10 @@ static inline void setup(unsigned erl, unsigned conns)
 
 static inline void teardown(void)
 {
-	session_close(session);
-	object_gone(&session->obj);
-	for (int i = 0; i < 5; i++)
-		spin();
-	loop_free(loop);
+	play_end();
 	for (unsigned i = 0; i < PEERS; i++)
 		if (peers[i].fd >= 0)
 			close(peers[i].fd);
-	close(listener);
 }
 
 static inline void probe_done(struct task *t)

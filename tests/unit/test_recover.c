@@ -170,7 +170,7 @@ static void test_recover_resumes_a_session_of_one_connection(void)
 	CU_ASSERT_EQUAL(session->lives, 1);
 	CU_ASSERT_EQUAL(session->stats.resumes, 1);
 	for (unsigned i = 0; i < 2; i++) {
-		peer_read(&peers[1], bhs, 48);
+		play_read(peers[1].fd, bhs, 48);
 		if ((bhs[0] & 0x3f) == 0x02) {
 			CU_ASSERT_EQUAL(bhs[1], 0x88);
 			CU_ASSERT_EQUAL(get_be32(bhs + 20), itt[0]);

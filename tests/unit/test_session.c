@@ -1,27 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A session against a target played by the test on loopback: its PDUs are typed here from RFC 7143
  * section 11, independent of pdu.c. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "play.h"
 
-#include "base/loop.h"
-#include "base/wire.h"
-#include "iscsi/session.h"
-#include "unit.h"
-
-static struct loop *loop;
-static int listener, peer;
-static struct conn_address address;
-static struct session *session;
-static int outcome; /* 0: none yet, 1: in, -1: refused */
+static int peer;
 static unsigned state_calls, logout_calls;
 static uint32_t stat_sn;
-static uint8_t bhs[48], data[70000];
-static uint32_t data_bytes;
 
 static void on_state(struct session *s, const GError *err, void *arg)
 {
@@ -33,65 +17,19 @@ static void on_state(struct session *s, const GError *err, void *arg)
 
 static const struct session_ops ops = { .state_changed = on_state };
 
-static void on_login(struct conn *c, const struct conn_login_result *r, void *arg)
-{
-	(void)c;
-	(void)arg;
-	outcome = r->is_ok ? 1 : -1;
-}
-
-static void spin(void)
-{
-	loop_run_once(loop, 5);
-}
-
-static void peer_read(void *p, size_t bytes)
-{
-	uint8_t *to = p;
-
-	for (int i = 0; bytes && i < 4000; i++) {
-		ssize_t n = recv(peer, to, bytes, MSG_DONTWAIT);
-
-		if (n > 0) {
-			to += n;
-			bytes -= (size_t)n;
-		} else {
-			spin();
-		}
-	}
-	CU_ASSERT_EQUAL_FATAL(bytes, 0);
-}
-
-/* One PDU of the initiator into bhs and data. */
 static void expect(uint8_t opcode)
 {
-	peer_read(bhs, 48);
-	CU_ASSERT_EQUAL_FATAL(bhs[0] & 0x3f, opcode);
-	data_bytes = get_be24(bhs + 5);
-	CU_ASSERT_TRUE_FATAL(data_bytes < sizeof(data) - 4);
-	peer_read(data, (data_bytes + 3) & ~3u);
+	play_expect(peer, opcode);
 }
 
-/* True when the initiator has nothing (more) to say for now. */
 static bool is_silent(void)
 {
-	uint8_t c;
-
-	for (int i = 0; i < 10; i++)
-		spin();
-	return recv(peer, &c, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+	return play_is_silent(peer);
 }
 
 static void say(const uint8_t *header, const void *segment, uint32_t bytes)
 {
-	static const uint8_t zero[4];
-
-	CU_ASSERT_EQUAL_FATAL(send(peer, header, 48, MSG_NOSIGNAL), 48);
-	if (bytes) {
-		CU_ASSERT_EQUAL_FATAL(send(peer, segment, bytes, MSG_NOSIGNAL), (ssize_t)bytes);
-		if (bytes & 3)
-			send(peer, zero, 4 - (bytes & 3), MSG_NOSIGNAL);
-	}
+	play_say(peer, header, segment, bytes);
 }
 
 /* Login Response (0x23), 11.13. */
@@ -113,51 +51,23 @@ static void say_login(uint8_t flags, uint16_t tsih, const char *keys, uint32_t b
 
 static void setup(void)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t bytes = sizeof(sin);
-	struct session_config cfg = {
-		.type = KEYS_NORMAL,
-		.target_name = (char *)"iqn.2026-11.test:t",
-		.initiator_name = (char *)"iqn.2026-11.test:i",
-		.isid = { 0x80, 1, 2, 3, 0, 1 },
-	};
+	struct session_config cfg;
 
-	keys_wishes_default(&cfg.wishes);
-	session_timeouts_default(&cfg.timeouts);
+	play_begin(&cfg);
 	cfg.timeouts.command_ms = 300;
-	loop = loop_new();
-	listener = socket(AF_INET, SOCK_STREAM, 0);
-	CU_ASSERT_EQUAL_FATAL(bind(listener, (struct sockaddr *)&sin, bytes), 0);
-	CU_ASSERT_EQUAL_FATAL(listen(listener, 5), 0);
-	getsockname(listener, (struct sockaddr *)&sin, &bytes);
-	memset(&address, 0, sizeof(address));
-	memcpy(&address.addr, &sin, sizeof(sin));
-	address.addr_bytes = sizeof(sin);
-	outcome = 0;
 	state_calls = logout_calls = 0;
 	stat_sn = 1000;
-	peer = -1;
 	session = session_new(loop, &cfg, 1, &ops, NULL);
 	CU_ASSERT_EQUAL_FATAL(session_add_connection(session, &address, on_login, NULL, NULL), 0);
 	CU_ASSERT_EQUAL(outcome, 0);
-	fcntl(listener, F_SETFL, O_NONBLOCK);
-	for (int i = 0; peer < 0 && i < 1000; i++) {
-		spin();
-		peer = accept(listener, NULL, NULL);
-	}
-	CU_ASSERT_TRUE_FATAL(peer >= 0);
+	peer = play_accept();
 }
 
 static void teardown(void)
 {
-	session_close(session);
-	object_gone(&session->obj);
-	for (int i = 0; i < 3; i++)
-		spin();
-	loop_free(loop);
+	play_end();
 	if (peer >= 0)
 		close(peer);
-	close(listener);
 }
 
 /* Security to operational, then to full feature with every answer in one go. */
@@ -643,9 +553,9 @@ static void test_session_sends_a_long_cdb(void)
 	for (int i = 0; i < 32; i++)
 		p->task.cdb[i] = (uint8_t)(0x7f - i);
 	session_submit(session, &p->task);
-	peer_read(bhs, 48);
+	play_read(peer, bhs, 48);
 	CU_ASSERT_EQUAL(bhs[4], 5); /* words of AHS */
-	peer_read(ahs, 20);
+	play_read(peer, ahs, 20);
 	CU_ASSERT_EQUAL(get_be16(ahs), 17); /* AHSLength: 16 bytes and the reserved one */
 	CU_ASSERT_EQUAL(ahs[2], 1);
 	CU_ASSERT_EQUAL(memcmp(bhs + 32, p->task.cdb, 16), 0);
