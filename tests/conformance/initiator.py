@@ -11,6 +11,7 @@ import socket
 import struct
 
 import chap
+from net import loopback
 from pdu import Op, Pdu, RESERVED_TAG, lun_encode, make_keys, parse_keys, read_pdu, sn_add, sn_lt
 
 NAME = 'iqn.2026-01.org.iscsifs.test:selftest'
@@ -33,7 +34,7 @@ class Initiator:
 	def __init__(self, portal_port, iqn=None, family=socket.AF_INET, tweak=None, host=None):
 		self.sock = socket.socket(family, socket.SOCK_STREAM)
 		self.sock.settimeout(20)
-		self.sock.connect((host or ('127.0.0.1' if family == socket.AF_INET else '::1'), portal_port))
+		self.sock.connect((host or (loopback() if family == socket.AF_INET else '::1'), portal_port))
 		self.iqn, self.tweak = iqn, tweak
 		self.nexus, self.cid, self.expstatsn = Nexus(), 0, 0
 		self.max_send = 8192

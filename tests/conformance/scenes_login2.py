@@ -6,6 +6,7 @@ import socket
 
 from common import BROKEN, login_names, pattern, pattern_disk, round_trip, writes
 from harness import Skip, scene
+from net import loopback
 from pdu import Op
 from scenes_login import answers, proposes, put, refuses
 from target import Target
@@ -369,8 +370,8 @@ def redirect_6_malformed(s):
 def redirect_7_refused_there(s):
 	"""The new address refuses the connection: that error is told."""
 	with socket.socket() as sock:
-		sock.bind(('127.0.0.1', 0))		# bound, not listening
-		t = s.target(Redirects, to='127.0.0.1:%d' % sock.getsockname()[1])
+		sock.bind((loopback(), 0))		# bound, not listening
+		t = s.target(Redirects, to='%s:%d' % sock.getsockname())
 		s.refused(s.try_login(t, timeout=20), errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ETIMEDOUT)
 
 

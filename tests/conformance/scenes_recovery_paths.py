@@ -8,6 +8,7 @@ import time
 from common import (HoldReads, conn_of, good_read, pattern, pattern_disk, reads, right, round_trip,
 	tree_cid, writes)
 from harness import scene
+from net import loopback
 from pdu import Op
 from target import Target
 
@@ -134,7 +135,7 @@ def paths_7_command_window_is_shared(s):
 def two_sessions(s, policy=None, cls=Target, **keys):
 	"""Two sessions by two portals; (target, path of the unit, SIDs in the order of portals)."""
 	t = s.target(cls, luns={0: pattern_disk()}, iqn=TEST + (policy or 'multipath'))
-	t.add_portal('127.0.0.2')
+	t.add_portal(loopback(2))
 	s.login(t, multipath='yes', **keys)
 	s.login(t, multipath='yes', **dict({'portal': t.portals[1].address}, **keys))
 	sids = s.sids(t)
@@ -283,7 +284,7 @@ def paths_16_two_units_that_look_alike(s):
 def discovered(s, portals=3, cls=Target, **config):
 	t = s.target(cls, luns={0: pattern_disk()}, **config)
 	for n in range(2, portals + 1):
-		t.add_portal('127.0.0.%d' % n)
+		t.add_portal(loopback(n))
 	reply = s.ctl('discovery/ctl', 'add-portal %s' % t.portal)
 	s.equal(reply.errno, 0, 'errno of add-portal (%s)' % reply.text)
 	return t
@@ -358,8 +359,8 @@ def hopping_5_refused_there(s):
 				reply.refuse(0x0302 if c.portal is self.portals[0] else 0x0301)
 
 	t = s.target(Full, luns={0: pattern_disk()})
-	t.add_portal('127.0.0.2')
-	t.add_portal('127.0.0.3')
+	t.add_portal(loopback(2))
+	t.add_portal(loopback(3))
 	reply = s.ctl('discovery/ctl', 'add-portal %s' % t.portal)
 	s.equal(reply.errno, 0, 'errno of add-portal')
 	s.command('targets/%s' % t.iqn, 'login')
@@ -398,9 +399,9 @@ def dead_address(host):
 def recovery_14_discovery_full_of_dead_portals(s):
 	"""SendTargets names 30 dead portals and a living one at the end: the login takes seconds."""
 	t = s.target(luns={0: pattern_disk()})
-	silent = [Unanswering('127.0.0.1') for _ in range(10)]
+	silent = [Unanswering(loopback()) for _ in range(10)]
 	try:
-		dead = [dead_address('127.0.0.%d' % (n + 2)) for n in range(20)]
+		dead = [dead_address(loopback(n + 2)) for n in range(20)]
 		t.records = [(t.iqn, ['%s,1' % a for a in [x.address for x in silent] + dead + [t.portal]])]
 		reply = s.ctl('discovery/ctl', 'add-portal %s' % t.portal)
 		s.equal(reply.errno, 0, 'errno of add-portal')

@@ -12,6 +12,7 @@ import time
 from common import (DEADLINE, Holder, LOST, Load, Lossy, at_level, good_read, harmless, is_write, logins,
 	pattern, pattern_disk, reads, right, round_trip, writes, written)
 from harness import Job, scene
+from net import loopback
 
 TEST = 'iqn.2026-01.org.iscsifs.test:'
 ENDS = {
@@ -247,7 +248,7 @@ def recovery_28_redirect_during_reconnect(s):
 				reply.keys = [('TargetAddress', '%s,1' % self.portals[1].address)]
 
 	t = s.target(Moves, luns={0: pattern_disk()})
-	t.add_portal('127.0.0.2')
+	t.add_portal(loopback(2))
 	s.login(t, command_timeout=40)
 	good_read(s, t)
 	t.moved = t.armed = True

@@ -9,7 +9,8 @@ import socket
 
 from common import TIMEOUT, harmless, is_read, is_write, pattern, pattern_disk
 from harness import scene
-from pdu import Op
+from net import loopback
+from pdu import Op, Pdu
 from scsi import GOOD
 from target import Target
 
@@ -44,7 +45,7 @@ def silence_1_connect_accepted(s):
 def silence_2_connect_unanswered(s):
 	"""A full backlog: the connection is not even made: connect_timeout."""
 	with socket.socket() as full:
-		full.bind(('127.0.0.1', 0))
+		full.bind((loopback(), 0))
 		full.listen(0)
 		address = full.getsockname()
 		stuffing = []
@@ -53,8 +54,8 @@ def silence_2_connect_unanswered(s):
 			c.setblocking(False)
 			c.connect_ex(address)
 			stuffing.append(c)
-		job = s.ctl_job('ctl', 'login iqn.2026-01.org.iscsifs.test:x portal=127.0.0.1:%d '
-			'connect_timeout=0.7 login_timeout=5' % address[1])
+		job = s.ctl_job('ctl', 'login iqn.2026-01.org.iscsifs.test:x portal=%s:%d '
+			'connect_timeout=0.7 login_timeout=5' % address)
 		ends(s, job, *ENDS)
 		for c in stuffing:
 			c.close()
@@ -64,8 +65,8 @@ def silence_2_connect_unanswered(s):
 def silence_3_refused(s):
 	"""Nobody listens: ECONNREFUSED at once."""
 	with socket.socket() as sock:
-		sock.bind(('127.0.0.1', 0))
-		reply = s.ctl('ctl', 'login iqn.2026-01.org.iscsifs.test:x portal=127.0.0.1:%d' % sock.getsockname()[1])
+		sock.bind((loopback(), 0))
+		reply = s.ctl('ctl', 'login iqn.2026-01.org.iscsifs.test:x portal=%s:%d' % sock.getsockname())
 		s.refused(reply, errno.ECONNREFUSED)
 
 
@@ -282,7 +283,6 @@ def silence_14_mid_logout(s):
 	class NoFin(Target):
 		def logout(self, c, pdu):
 			c.logging_out = True
-			from pdu import Pdu
 			c.send(Pdu(Op.LOGOUT_RSP, final=True, itt=pdu.itt))
 
 	for cls in (NoAnswer, NoFin):

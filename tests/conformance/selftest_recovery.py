@@ -9,6 +9,7 @@ import os
 import scsi
 from common import is_read, is_write, pattern, pattern_disk
 from initiator import Initiator, Refused
+from net import loopback
 from pdu import Op, RESERVED_TAG, make_keys, sn_add
 from target import IQN, Target
 
@@ -494,17 +495,17 @@ def resets():
 
 def portals():
 	with Target() as t:
-		second = t.add_portal('127.0.0.2')
+		second = t.add_portal(loopback(2))
 		assert [v for k, v in connected_discovery(t) if k == 'TargetAddress'] == \
 			[t.portal + ',1', second.address + ',1']
 		second.close()
 		try:
-			Initiator(second.port, host='127.0.0.2')
+			Initiator(second.port, host=loopback(2))
 			raise AssertionError('connected to a closed portal')
 		except OSError:
 			pass
 		second.open()
-		Initiator(second.port, IQN, host='127.0.0.2').login().logout()
+		Initiator(second.port, IQN, host=loopback(2)).login().logout()
 		clean(t)
 
 

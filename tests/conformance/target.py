@@ -19,6 +19,7 @@ import time
 
 from checker import Checker, Violation
 from login import LoginMixin, NEGOTIATED
+from net import loopback
 from pdu import Closed, FramingError, Op, Pdu, RESERVED_TAG, lun_encode, read_pdu, sn_add, sn_le
 from recovery import RecoveryMixin
 from scsi import CHECK, Disk, GOOD, INQUIRY, LU_NOT_SUPPORTED, REPORT_LUNS, REQUEST_SENSE, Result
@@ -85,10 +86,10 @@ class Target(TextMixin, LoginMixin, RecoveryMixin):
 	# --------------------------------------------------------------------- life
 
 	def start(self):
-		self.add_portal('::1' if self.family == socket.AF_INET6 else '127.0.0.1')
+		self.add_portal('::1' if self.family == socket.AF_INET6 else loopback())
 		return self
 
-	def add_portal(self, host='127.0.0.1', tag=None):
+	def add_portal(self, host, tag=None):
 		self.portals.append(Portal(self, host, self.tpgt if tag is None else tag))
 		return self.portals[-1]
 
