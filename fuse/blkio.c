@@ -4,6 +4,9 @@
  *   fs_on_readable > blkio_take > start_read ... > disk_submit
  *   disk_done > io_done > reply (writev) > io_put
  *
+ * A fallocate() becomes up to three disk requests, one after the other: zeros written over the
+ * part of a block at its begin and its end, and whole blocks between them (disk_range.h).
+ *
  * A disk that is gone is EIO to whoever has it open: that is what a block device says, and
  * ENOTCONN would read as if this daemon had died; ESTALE, when another unit is where it was. It
  * is the disk that counts: its LUN's directory may have gone while it is reached by another
@@ -38,6 +41,10 @@ struct io {
 	struct lun *lun;      /* a reference */
 	uint64_t unique;      /* the kernel's tag */
 	uint8_t *big, *small; /* one of them, or none: goes back to its pool */
+	/* fallocate */
+	enum disk_op range_op;
+	uint64_t at, end; /* bytes: where the piece under way begins; of all */
+	bool is_range;
 };
 
 int blkio_init(struct blkio *b, unsigned depth, void (*room)(struct blkio *))
@@ -160,18 +167,42 @@ static void io_put(struct io *io)
 	b->room(b);
 }
 
+static void reply_found(struct blkio *b, uint64_t unique, uint64_t offset)
+{
+	struct fuse_lseek_out out = { .offset = offset };
+
+	reply(b, unique, 0, &out, sizeof(out));
+}
+
+static void range_go_on(struct io *io);
+
 static void io_done(struct disk_io *disk_io, int result)
 {
 	struct io *io = container_of(disk_io, struct io, disk);
 
-	if (result < 0)
+	if (result == 0 && io->is_range) {
+		range_go_on(io);
+		return;
+	}
+	if (result < 0) {
 		reply_error(io->blkio, io->unique, result);
-	else if (disk_io->op == DISK_READ)
-		reply(io->blkio, io->unique, 0, disk_io->data, disk_io->bytes);
-	else if (disk_io->op == DISK_WRITE)
-		reply_written(io->blkio, io->unique, disk_io->bytes);
-	else
-		reply(io->blkio, io->unique, 0, NULL, 0);
+	} else {
+		switch (disk_io->op) {
+		case DISK_READ:
+			reply(io->blkio, io->unique, 0, disk_io->data, disk_io->bytes);
+			break;
+		case DISK_WRITE:
+			reply_written(io->blkio, io->unique, disk_io->bytes);
+			break;
+		case DISK_SEEK_DATA:
+		case DISK_SEEK_HOLE:
+			reply_found(io->blkio, io->unique, disk_io->found);
+			break;
+		default:
+			reply(io->blkio, io->unique, 0, NULL, 0);
+			break;
+		}
+	}
 	io_put(io);
 }
 
@@ -186,6 +217,7 @@ static struct io *io_get(struct blkio *b, struct lun *lun, uint64_t unique)
 	io->lun = lun;
 	io->unique = unique;
 	io->big = io->small = NULL;
+	io->is_range = false;
 	object_ref(&lun->obj);
 	b->active_count++;
 	set_spin(b, lun);
@@ -303,6 +335,102 @@ static void start_flush(struct blkio *b, struct lun *lun, const struct fuse_in_h
 	io_submit(io);
 }
 
+/* --- fallocate and lseek --- */
+
+/* The next piece, or the answer. */
+static void range_go_on(struct io *io)
+{
+	uint32_t block = io->lun->disk->block_bytes;
+	uint64_t left = io->end - io->at, whole = left / block * block;
+	uint32_t past = (uint32_t)(io->at % block);
+
+	if (!left) {
+		reply(io->blkio, io->unique, 0, NULL, 0);
+		io_put(io);
+		return;
+	}
+	io->disk.is_fua = false;
+	io->disk.offset = io->at;
+	io->disk.data = io->small;
+	if (past || !whole) {
+		io->disk.op = DISK_WRITE;
+		io->disk.bytes = (uint32_t)MIN(left, block - past);
+		memset(io->small, 0, io->disk.bytes);
+		io->at += io->disk.bytes;
+	} else {
+		io->disk.op = io->range_op;
+		io->disk.bytes = 0;
+		io->disk.length = whole;
+		io->at += whole;
+	}
+	io_submit(io);
+}
+
+/* 0, or -errno: as a block device answers, but for parts of blocks, which are zeroed. */
+static int range_of(const struct lun *lun, const struct fuse_fallocate_in *arg, struct io *io)
+{
+	uint64_t size = disk_bytes(lun->disk);
+	bool is_punch = arg->mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+	bool keeps_size = arg->mode & FALLOC_FL_KEEP_SIZE;
+
+	if (!is_punch && (arg->mode | FALLOC_FL_KEEP_SIZE) !=
+				 (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE))
+		return -EOPNOTSUPP;
+	if (lun->disk->is_read_only)
+		return -EROFS;
+	if (!disk_provision_can(&lun->disk->provision, is_punch))
+		return -EOPNOTSUPP;
+	if (!arg->length || arg->offset >= size ||
+	    (!keeps_size && arg->length > size - arg->offset))
+		return -EINVAL;
+	io->range_op = is_punch ? DISK_PUNCH : DISK_ZERO;
+	io->at = arg->offset;
+	io->end = arg->offset + MIN(arg->length, size - arg->offset);
+	return 0;
+}
+
+static void start_fallocate(struct blkio *b, struct lun *lun, const struct fuse_in_header *in)
+{
+	const struct fuse_fallocate_in *arg = arguments(b, in, sizeof(*arg));
+	struct io *io;
+	int r;
+
+	if (!arg)
+		return;
+	io = io_get(b, lun, in->unique);
+	r = range_of(lun, arg, io);
+	if (r < 0) {
+		reply_error(b, io->unique, r);
+		io_put(io);
+		return;
+	}
+	io->is_range = true;
+	io->small = pool_get(&b->small);
+	range_go_on(io);
+}
+
+static void start_lseek(struct blkio *b, struct lun *lun, const struct fuse_in_header *in)
+{
+	const struct fuse_lseek_in *arg = arguments(b, in, sizeof(*arg));
+	struct io *io;
+
+	if (!arg)
+		return;
+	if (arg->whence != SEEK_DATA && arg->whence != SEEK_HOLE) {
+		reply_error(b, in->unique, -EINVAL);
+		return;
+	}
+	io = io_get(b, lun, in->unique);
+	io->small = pool_get(&b->small);
+	io->disk.op = arg->whence == SEEK_DATA ? DISK_SEEK_DATA : DISK_SEEK_HOLE;
+	io->disk.is_fua = false;
+	io->disk.offset = arg->offset;
+	io->disk.bytes = 0;
+	io->disk.length = 0;
+	io->disk.data = io->small;
+	io_submit(io);
+}
+
 /* Somebody pressed Ctrl-C: a request that has not been sent is taken back, another one runs to
  * its end. False when the request is none of ours: libfuse would queue an interrupt for a
  * request it does not know, answer EAGAIN, and get it again, for as long as the
@@ -343,6 +471,8 @@ bool blkio_take(struct blkio *b, size_t bytes)
 		[FUSE_READ] = start_read,
 		[FUSE_WRITE] = start_write,
 		[FUSE_FSYNC] = start_flush,
+		[FUSE_FALLOCATE] = start_fallocate,
+		[FUSE_LSEEK] = start_lseek,
 	};
 	const struct fuse_in_header *in = (const void *)b->rx;
 	struct lun *lun;

@@ -94,6 +94,11 @@ static void show_stats(struct object *o, GString *out)
 	attr_print_count(out, "flushes", s->flushes);
 	attr_print_count(out, "read_bytes", s->read_bytes);
 	attr_print_count(out, "write_bytes", s->write_bytes);
+	attr_print_count(out, "punches", s->punches);
+	attr_print_count(out, "punched_bytes", s->punched_bytes);
+	attr_print_count(out, "zeroes", s->zeroes);
+	attr_print_count(out, "zeroed_bytes", s->zeroed_bytes);
+	attr_print_count(out, "seeks", s->seeks);
 	attr_print_count(out, "unaligned", s->unaligned);
 	attr_print_count(out, "retries", s->retries);
 	attr_print_count(out, "errors", s->errors);

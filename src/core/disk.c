@@ -148,9 +148,14 @@ static bool ranges_meet(const struct disk_io *a, const struct disk_io *b)
 /* May @io not be in flight together with @other? Two writes of whole blocks may: which of them
  * is the later one is for their senders to settle. A read-modify-write may not meet any write:
  * it would put back bytes that were there before. */
+static bool is_write(const struct disk_io *io)
+{
+	return io->op == DISK_WRITE || io->op == DISK_PUNCH || io->op == DISK_ZERO;
+}
+
 static bool io_excludes(const struct disk_io *io, const struct disk_io *other)
 {
-	return other->op == DISK_WRITE && (io->is_unaligned || other->is_unaligned) &&
+	return is_write(other) && (io->is_unaligned || other->is_unaligned) &&
 	       ranges_meet(io, other);
 }
 
@@ -170,7 +175,7 @@ static bool any_excludes(const struct list *ios, const struct disk_io *io)
 
 static bool disk_must_wait(const struct disk *d, const struct disk_io *io)
 {
-	if (io->op != DISK_WRITE ||
+	if (!is_write(io) ||
 	    (!io->is_unaligned && !d->active_unaligned && list_is_empty(&d->waiting)))
 		return false;
 	return any_excludes(&d->active, io) || any_excludes(&d->paused, io) ||
@@ -209,19 +214,35 @@ static void disk_release(struct disk *d, struct disk_io *io)
 		loop_call_queue(d->loop, &d->finish);
 }
 
+/* That a unit cannot do something, or has no more data, is no error of its own. */
+static bool is_failure(const struct disk_io *io, int result)
+{
+	return result < 0 && !(disk_range_is(io) && (result == -EOPNOTSUPP || result == -ENXIO));
+}
+
 static void disk_count(struct disk *d, const struct disk_io *io, int result)
 {
-	if (result < 0) {
-		d->stats.errors++;
-	} else if (io->op == DISK_READ) {
-		d->stats.reads++;
-		d->stats.read_bytes += io->bytes;
-	} else if (io->op == DISK_WRITE) {
-		d->stats.writes++;
-		d->stats.write_bytes += io->bytes;
-	} else {
-		d->stats.flushes++;
-	}
+	struct disk_stats *s = &d->stats;
+	const struct {
+		uint64_t *count, *bytes;
+		uint64_t more;
+	} rows[] = {
+		[DISK_READ] = { &s->reads, &s->read_bytes, io->bytes },
+		[DISK_WRITE] = { &s->writes, &s->write_bytes, io->bytes },
+		[DISK_FLUSH] = { &s->flushes, NULL, 0 },
+		[DISK_PUNCH] = { &s->punches, &s->punched_bytes, io->length },
+		[DISK_ZERO] = { &s->zeroes, &s->zeroed_bytes, io->length },
+		[DISK_SEEK_DATA] = { &s->seeks, NULL, 0 },
+		[DISK_SEEK_HOLE] = { &s->seeks, NULL, 0 },
+	};
+
+	if (is_failure(io, result))
+		s->errors++;
+	if (result < 0)
+		return;
+	++*rows[io->op].count;
+	if (rows[io->op].bytes)
+		*rows[io->op].bytes += rows[io->op].more;
 }
 
 static void disk_finish(struct disk *d, struct disk_io *io, int result)
@@ -258,7 +279,14 @@ static void disk_finish_call(struct loop_call *c)
 
 static const char *op_name(enum disk_op op)
 {
-	return op == DISK_READ ? "read" : op == DISK_WRITE ? "write" : "flush";
+	static const char *const names[] = {
+		[DISK_READ] = "read",		[DISK_WRITE] = "write",
+		[DISK_FLUSH] = "flush",		[DISK_PUNCH] = "hole",
+		[DISK_ZERO] = "zeros",		[DISK_SEEK_DATA] = "search for data",
+		[DISK_SEEK_HOLE] = "search for a hole",
+	};
+
+	return names[op];
 }
 
 /* Tell people why @io fails. */
@@ -267,8 +295,8 @@ static int disk_blame(struct disk *d, const struct disk_io *io, int code, int er
 {
 	char what[96];
 
-	g_snprintf(what, sizeof(what), "%s of %u bytes at %" G_GUINT64_FORMAT, op_name(io->op),
-		   io->bytes, io->offset);
+	g_snprintf(what, sizeof(what), "%s of %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT,
+		   op_name(io->op), disk_range_is(io) ? io->length : io->bytes, io->offset);
 	if (d->ops && d->ops->failed)
 		d->ops->failed(d, what, code, errno_value, why);
 	return -errno_value;
@@ -319,6 +347,10 @@ static void disk_build(const struct disk *d, struct disk_io *io)
 		t->cdb_bytes = (uint8_t)cdb_synchronize_cache(t->cdb, 0, 0);
 		t->direction = TASK_NO_DATA;
 		t->data_bytes = 0;
+		return;
+	}
+	if (disk_range_is(io)) {
+		disk_range_build(d, io);
 		return;
 	}
 	if (io->state == DISK_IO_HEAD)
@@ -530,6 +562,13 @@ static int disk_advance(struct disk *d, struct disk_io *io)
 	default:
 		if (io->op == DISK_FLUSH)
 			return 1;
+		if (disk_range_is(io)) {
+			int r = disk_range_advance(d, io);
+
+			if (r)
+				return r;
+			break;
+		}
 		io->next_lba += io->command_blocks;
 		if (io->next_lba < io->lba + io->blocks)
 			break;
@@ -609,6 +648,14 @@ static void disk_again(struct disk *d, struct disk_io *io, struct path *p,
 		disk_finish(d, io, -d->gone_errno);
 		return;
 	}
+	if (v->is_refused && disk_range_is(io)) {
+		r = disk_range_refused(d, io);
+		if (!r)
+			r = disk_send(d, io);
+		if (r)
+			disk_finish(d, io, MIN(r, 0));
+		return;
+	}
 	d->stats.retries++;
 	ms = disk_again_ms(d, io, p, v);
 	if (ms < 0)
@@ -629,6 +676,8 @@ static void disk_succeeded(struct disk *d, struct disk_io *io)
 	int r;
 
 	io->tries = io->hops = io->pauses = io->conflicts = 0;
+	if (disk_range_is(io))
+		io->deadline_us = loop_now_us(d->loop) + d->timeout_ms * 1000;
 	r = disk_advance(d, io);
 	if (r)
 		disk_finish(d, io, r > 0 ? 0 : r);
@@ -639,7 +688,8 @@ static void disk_task_done(struct task *t)
 	struct disk_io *io = container_of(t, struct disk_io, task);
 	struct disk *d = io->disk;
 	struct path *p = io->path;
-	struct disk_verdict v = disk_judge(t, io->why, sizeof(io->why));
+	bool is_exact = !disk_range_is(io) || disk_range_is_exact(d, io);
+	struct disk_verdict v = disk_judge(t, is_exact, io->why, sizeof(io->why));
 
 	if (p) {
 		p->lane.in_flight--;
@@ -669,11 +719,35 @@ static int disk_check(const struct disk *d, const struct disk_io *io)
 		return -d->gone_errno;
 	if (list_is_empty(&d->paths))
 		return -ENODEV;
-	if (io->op == DISK_WRITE && d->is_read_only)
+	if (is_write(io) && d->is_read_only)
 		return -EROFS;
-	if (io->op != DISK_FLUSH && (!io->bytes || io->bytes > DISK_IO_BYTES_MAX ||
-				     io->offset > size || io->bytes > size - io->offset))
-		return -EINVAL;
+	switch (io->op) {
+	case DISK_READ:
+	case DISK_WRITE:
+		if (!io->bytes || io->bytes > DISK_IO_BYTES_MAX || io->offset > size ||
+		    io->bytes > size - io->offset)
+			return -EINVAL;
+		return 0;
+	case DISK_PUNCH:
+	case DISK_ZERO:
+		if (!io->length || io->offset > size || io->length > size - io->offset ||
+		    io->offset % d->block_bytes || io->length % d->block_bytes)
+			return -EINVAL;
+		return 0;
+	case DISK_SEEK_DATA:
+	case DISK_SEEK_HOLE:
+		return io->offset < size ? 0 : -ENXIO;
+	default:
+		return 0;
+	}
+}
+
+/* Nothing has to be sent. */
+static int disk_end_at_once(struct disk *d, struct disk_io *io, int result)
+{
+	d->active_count++;
+	io->state = DISK_IO_COMMAND;
+	disk_finish_later(d, io, result);
 	return 0;
 }
 
@@ -696,20 +770,23 @@ int disk_submit(struct disk *d, struct disk_io *io)
 	io->deadline_us = loop_now_us(d->loop) + d->timeout_ms * 1000;
 	list_init(&io->link);
 	task_init(&io->task, TASK_SCSI, disk_task_done);
-	if (io->op != DISK_FLUSH) {
+	if (disk_range_is(io)) {
+		io->lba = io->next_lba = io->offset / d->block_bytes;
+		io->blocks = io->op == DISK_PUNCH || io->op == DISK_ZERO
+				     ? io->length / d->block_bytes
+				     : d->blocks - io->lba;
+		r = disk_range_begin(d, io);
+		if (r)
+			return disk_end_at_once(d, io, MIN(r, 0));
+	} else if (io->op != DISK_FLUSH) {
 		uint64_t end = io->offset + io->bytes;
 
 		io->lba = io->next_lba = io->offset / d->block_bytes;
-		io->blocks = (uint32_t)((end - 1) / d->block_bytes - io->lba + 1);
+		io->blocks = (end - 1) / d->block_bytes - io->lba + 1;
 		io->is_unaligned = io->offset % d->block_bytes || end % d->block_bytes;
 		d->stats.unaligned += io->is_unaligned;
 	} else if (!d->has_write_cache) { /* what was acknowledged is on the medium */
-		r = disk_take_lost_write(d, io);
-
-		d->active_count++;
-		io->state = DISK_IO_COMMAND;
-		disk_finish_later(d, io, r);
-		return 0;
+		return disk_end_at_once(d, io, disk_take_lost_write(d, io));
 	}
 	if (disk_must_wait(d, io)) {
 		io->state = DISK_IO_WAIT_RANGE;

@@ -25,8 +25,12 @@
  *                again by disk_kick(), fails at its deadline
  *   DONE         done() is about to run or has run                      -
  *
- * What is sent again. READ, WRITE and SYNCHRONIZE CACHE of a disk are, whatever became of the
- * first: they say where, not "next", so that twice does what once does. (Not so for commands of
+ * Requests about a range of blocks (punch, zero, seek) are a row of commands, see disk_range.h;
+ * each of these has the deadline of a request of its own, since a range may be the whole disk.
+ *
+ * What is sent again. READ, WRITE and SYNCHRONIZE CACHE, UNMAP, WRITE SAME and
+ * GET LBA STATUS of a disk are, whatever became of the first: they say where, not "next", so that
+ * twice does what once does. (Not so for commands of
  * the control path: query.h.) A request leaves its range only at its end, so nothing of ours
  * gets between two attempts.
  *
@@ -62,6 +66,7 @@
 #include "base/policy.h"
 #include "base/pool.h"
 #include "core/disk_path.h"
+#include "core/disk_range.h"
 #include "iscsi/session.h"
 #include "iscsi/task.h"
 #include "scsi/inquiry.h"
@@ -69,7 +74,15 @@
 
 struct disk;
 
-enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH };
+enum disk_op {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_FLUSH,
+	DISK_PUNCH,	/* whole blocks: read as zeros afterwards, and are free at the target */
+	DISK_ZERO,	/* whole blocks: read as zeros afterwards */
+	DISK_SEEK_DATA, /* from @offset on: where is there something else than a hole? */
+	DISK_SEEK_HOLE, /* ... and where a hole, of blocks that the target has not mapped? */
+};
 enum disk_io_state {
 	DISK_IO_IDLE,
 	DISK_IO_WAIT_RANGE,
@@ -90,10 +103,13 @@ struct disk_io {
 	bool is_fua;	 /* a write that is durable when done() runs */
 	uint64_t offset; /* bytes; any */
 	uint32_t bytes; /* up to DISK_IO_BYTES_MAX; offset + bytes within the disk (checked) */
-	uint8_t *data;
+	uint64_t length; /* of a punch or zero, in bytes; the same holds */
+	uint8_t *data;	 /* punch, zero, seek: DISK_RANGE_SCRATCH_BYTES for our own use */
 	/* Runs once, never from inside disk_submit(): 0, or -errno (a read's @data is then
-	 * worthless). */
+	 * worthless). Of a range: -EOPNOTSUPP, the unit cannot do it; then, and at any failure, a
+	 * part may be done. A seek: -ENXIO, there is no data up to the end of the disk. */
 	void (*done)(struct disk_io *io, int result);
+	uint64_t found; /* seek: where, in bytes; for SEEK_HOLE the end of the disk is a hole */
 
 	/* the disk's own */
 	struct disk *disk;
@@ -104,7 +120,9 @@ struct disk_io {
 	enum disk_io_state state, paused_state;
 	uint8_t *bounce;	/* from the bounce pool when blocks are covered in part */
 	uint64_t lba, next_lba; /* first block; first block not asked for yet */
-	uint32_t blocks, command_blocks; /* all that are touched; of the command under way */
+	uint64_t blocks;	/* all that are touched */
+	uint32_t command_blocks; /* of the command under way */
+	struct disk_range range; /* where a request about a range is */
 	unsigned tries, hops, pauses, conflicts; /* of the command under way, so far */
 	int64_t deadline_us, again_us, sent_us;
 	bool is_unaligned;
@@ -119,6 +137,7 @@ struct disk_io {
 
 struct disk_stats {
 	uint64_t reads, writes, flushes, read_bytes, write_bytes, errors, retries, unaligned;
+	uint64_t punches, punched_bytes, zeroes, zeroed_bytes, seeks;
 };
 
 /* What a disk tells its owner. From the loop, also inside disk_ calls; members may be NULL. */
@@ -163,6 +182,7 @@ struct disk {
 	uint32_t block_bytes;
 	uint32_t max_command_blocks;
 	bool is_read_only, has_write_cache, has_fua;
+	struct disk_provision provision;
 	bool has_lost_write; /* a deferred error came: the next flush must tell (SPC-4 4.5.5) */
 	bool is_gone;	     /* everything ends with -@gone_errno */
 	int gone_errno;

@@ -22,7 +22,14 @@ static bool is_incomplete(const struct task *t)
 	return t->direction != TASK_NO_DATA && (t->is_short || t->transferred != t->data_bytes);
 }
 
-struct disk_verdict disk_judge(const struct task *t, char *why, size_t size)
+/* INVALID COMMAND OPERATION CODE, INVALID FIELD IN CDB, ... IN PARAMETER LIST, ILLEGAL FUNCTION */
+static bool is_refusal(const struct sense *s)
+{
+	return s->key == SENSE_KEY_ILLEGAL_REQUEST &&
+	       (s->asc == 0x20 || s->asc == 0x22 || s->asc == 0x24 || s->asc == 0x26);
+}
+
+struct disk_verdict disk_judge(const struct task *t, bool is_exact, char *why, size_t size)
 {
 	struct sense sense = { 0 };
 	const struct sense *told = NULL;
@@ -39,11 +46,12 @@ struct disk_verdict disk_judge(const struct task *t, char *why, size_t size)
 	v.class = judged.class;
 	v.errno_value = judged.errno_value;
 	v.is_deferred = sense.is_deferred;
+	v.is_refused = told && !sense.is_deferred && is_refusal(told);
 	v.is_conflict = t->status == SCSI_RESERVATION_CONFLICT;
 	if (v.class != SENSE_OK) {
 		v.has_access = alua_sense(&sense, &v.access);
 		sense_format(t->status, told, why, size);
-	} else if (is_incomplete(t)) {
+	} else if (is_exact && is_incomplete(t)) {
 		snprintf(why, size, "the target moved %u of %u bytes and called it good",
 			 t->transferred, t->data_bytes);
 		return (struct disk_verdict){ .class = SENSE_FAIL, .errno_value = EIO };

@@ -14,11 +14,13 @@ struct disk_verdict {
 	 * command did not run. */
 	bool is_deferred;
 	bool is_conflict; /* with a reservation */
+	bool is_refused;  /* the command, or one of its fields, is not known to the unit */
 	bool has_access;  /* the unit told the state of the path: */
 	enum alua_access access;
 };
 
-/* @t has come back. Unless all is well, @why (of @size bytes) becomes the text for people. */
-struct disk_verdict disk_judge(const struct task *t, char *why, size_t size);
+/* @t has come back. @is_exact: all bytes of a read must have come. Unless all is well, @why (of
+ * @size bytes) becomes the text for people. */
+struct disk_verdict disk_judge(const struct task *t, bool is_exact, char *why, size_t size);
 
 #endif

@@ -3,7 +3,7 @@
  * refreshed by a scan of a session (scan.c):
  *
  *   REPORT LUNS (again, larger, when the list did not fit) -> for each LUN, several at a time:
- *   INQUIRY, VPD 00, 80, 83, B0, TEST UNIT READY until unit attentions are gone (bounded),
+ *   INQUIRY, VPD 00, 80, 83, B0, B2, TEST UNIT READY until unit attentions are gone (bounded),
  *   READ CAPACITY(16) (else 10), MODE SENSE caching page.
  *
  * A step that fails does not fail the scan: the LUN's state tells; what is missing is shown as
@@ -33,6 +33,7 @@
 #include "core/disk.h"
 #include "core/operation.h"
 #include "scsi/inquiry.h"
+#include "scsi/provision.h"
 
 struct target;
 struct nexus;
@@ -44,6 +45,7 @@ struct lun_facts {
 	struct inquiry inquiry;
 	char serial[256], wwid[256]; /* "" if not told */
 	struct block_limits limits;
+	struct provisioning provisioning; /* zeros: not told */
 	struct mode_caching mode;
 	struct capacity capacity;
 	bool has_mode, has_capacity; /* else @mode, @capacity are worth nothing */
@@ -64,6 +66,7 @@ struct lun {
 	struct inquiry inquiry;
 	char serial[256], wwid[256]; /* "" if not told */
 	struct block_limits limits;
+	struct provisioning provisioning;
 	struct mode_caching mode;
 	struct capacity capacity;
 	/* A direct access device with a known capacity: @disk may be used. Stays true (with

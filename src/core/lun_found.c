@@ -111,6 +111,7 @@ static void lun_update(struct lun *l, const struct lun_facts *f)
 	memcpy(l->serial, f->serial, sizeof(l->serial));
 	memcpy(l->wwid, f->wwid, sizeof(l->wwid));
 	l->limits = f->limits;
+	l->provisioning = f->provisioning;
 	if (!is_by_the_way(l, f))
 		l->not_ready = f->not_ready;
 	lun_remember_wwid(l);
@@ -123,7 +124,8 @@ static void lun_update(struct lun *l, const struct lun_facts *f)
 	lun_combine(l->disk);
 }
 
-/* What all of its units can do, of several targets perhaps: each of them may get a command. */
+/* What all of its units can do, of several targets perhaps: each of them may get a command. What it
+ * refused may be tried once more: this is a new look at it. */
 void lun_combine(struct disk *d)
 {
 	bool is_first = true;
@@ -133,6 +135,7 @@ void lun_combine(struct disk *d)
 		/* Not told: better a flush too many. */
 		bool has_cache = !l->mode.has_page || l->mode.write_cache;
 		uint32_t most = l->limits.max_transfer_blocks;
+		struct disk_provision provision;
 
 		if (l->obj.is_gone || !l->has_disk)
 			continue;
@@ -141,6 +144,11 @@ void lun_combine(struct disk *d)
 		d->has_write_cache = has_cache || (!is_first && d->has_write_cache);
 		if (most && most < d->max_command_blocks)
 			d->max_command_blocks = most;
+		disk_provision_set(&provision, &l->capacity, &l->limits, &l->provisioning);
+		if (is_first)
+			d->provision = provision;
+		else
+			disk_provision_add(&d->provision, &provision);
 		is_first = false;
 	}
 }

@@ -123,6 +123,18 @@ static void take_limits(struct probe *p, const struct query_answer *a)
 		inquiry_block_limits(a->data, a->bytes, &p->facts.limits);
 }
 
+static unsigned build_provisioning(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
+{
+	*ret_bytes = PAGE_BYTES;
+	return is_disk(p) && has_page(p, 0xb2) ? cdb_inquiry(cdb, true, 0xb2, PAGE_BYTES) : 0;
+}
+
+static void take_provisioning(struct probe *p, const struct query_answer *a)
+{
+	if (!a->result)
+		provision_decode(a->data, a->bytes, &p->facts.provisioning);
+}
+
 static unsigned build_groups(const struct probe *p, uint8_t *cdb, uint32_t *ret_bytes)
 {
 	bool is_wanted = is_disk(p) && p->facts.inquiry.tpgs && p->facts.port.has_group;
@@ -260,6 +272,7 @@ static const struct step {
 	{ "INQUIRY page 0x80", build_serial, take_serial, false },
 	{ "INQUIRY page 0x83", build_wwid, take_wwid, false },
 	{ "INQUIRY page 0xb0", build_limits, take_limits, false },
+	{ "INQUIRY page 0xb2", build_provisioning, take_provisioning, false },
 	{ "REPORT TARGET PORT GROUPS", build_groups, take_groups, false },
 	{ "PERSISTENT RESERVE OUT", build_register, take_register, true },
 	{ "TEST UNIT READY", build_ready, take_ready, false },

@@ -15,9 +15,11 @@ enum {
 	INQUIRY_EVPD = 0x01,
 	MODE_SENSE_DBD = 0x08,
 	RW_FUA = 0x08,
+	WRITE_SAME_UNMAP = 0x08,
 	SERVICE_ACTION_REGISTER_AND_IGNORE = 0x06,
 	SERVICE_ACTION_TARGET_PORT_GROUPS = 0x0a,
 	SERVICE_ACTION_READ_CAPACITY_16 = 0x10,
+	SERVICE_ACTION_GET_LBA_STATUS = 0x12,
 	SERVICE_ACTION_MASK = 0x1f,
 };
 
@@ -125,6 +127,32 @@ unsigned cdb_synchronize_cache(uint8_t *cdb, uint64_t lba, uint32_t blocks)
 {
 	return block_range(cdb, SCSI_SYNCHRONIZE_CACHE_10, SCSI_SYNCHRONIZE_CACHE_16, lba,
 			   blocks);
+}
+
+unsigned cdb_unmap(uint8_t *cdb, uint16_t bytes)
+{
+	cdb_begin(cdb, SCSI_UNMAP);
+	put_be16(cdb + 7, bytes);
+	return 10;
+}
+
+unsigned cdb_write_same(uint8_t *cdb, uint64_t lba, uint32_t blocks, bool may_unmap)
+{
+	assert(blocks && blocks <= UINT64_MAX - lba);
+	cdb_begin(cdb, SCSI_WRITE_SAME_16);
+	cdb[1] = may_unmap ? WRITE_SAME_UNMAP : 0;
+	put_be64(cdb + 2, lba);
+	put_be32(cdb + 10, blocks);
+	return 16;
+}
+
+unsigned cdb_get_lba_status(uint8_t *cdb, uint64_t lba, uint32_t allocation)
+{
+	cdb_begin(cdb, SCSI_SERVICE_ACTION_IN_16);
+	cdb[1] = SERVICE_ACTION_GET_LBA_STATUS;
+	put_be64(cdb + 2, lba);
+	put_be32(cdb + 10, allocation);
+	return 16;
 }
 
 unsigned cdb_report_target_port_groups(uint8_t *cdb, uint32_t allocation)

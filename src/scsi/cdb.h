@@ -17,11 +17,13 @@ enum scsi_opcode {
 	SCSI_READ_10 = 0x28,
 	SCSI_WRITE_10 = 0x2a,
 	SCSI_SYNCHRONIZE_CACHE_10 = 0x35,
+	SCSI_UNMAP = 0x42,
 	SCSI_MODE_SENSE_10 = 0x5a,
 	SCSI_PERSISTENT_RESERVE_OUT = 0x5f,
 	SCSI_READ_16 = 0x88,
 	SCSI_WRITE_16 = 0x8a,
 	SCSI_SYNCHRONIZE_CACHE_16 = 0x91,
+	SCSI_WRITE_SAME_16 = 0x93,
 	SCSI_SERVICE_ACTION_IN_16 = 0x9e,
 	SCSI_REPORT_LUNS = 0xa0,
 	SCSI_MAINTENANCE_IN = 0xa3,
@@ -48,6 +50,13 @@ unsigned cdb_read(uint8_t *cdb, uint64_t lba, uint32_t blocks);
 unsigned cdb_write(uint8_t *cdb, uint64_t lba, uint32_t blocks, bool is_fua);
 /* @blocks 0: to the end of the medium. */
 unsigned cdb_synchronize_cache(uint8_t *cdb, uint64_t lba, uint32_t blocks);
+/* UNMAP with @bytes of parameters (provision.h), SBC-3 5.28. */
+unsigned cdb_unmap(uint8_t *cdb, uint16_t bytes);
+/* WRITE SAME(16): one block of data for all @blocks (not 0: that may mean the whole medium).
+ * @may_unmap: instead of writing, when what is read then is the same. SBC-3 5.46. */
+unsigned cdb_write_same(uint8_t *cdb, uint64_t lba, uint32_t blocks, bool may_unmap);
+/* GET LBA STATUS from @lba on, SBC-3 5.5. */
+unsigned cdb_get_lba_status(uint8_t *cdb, uint64_t lba, uint32_t allocation);
 /* REPORT TARGET PORT GROUPS, SPC-4 6.37 (plain format), and SET TARGET PORT GROUPS with @bytes of
  * parameters, 6.46. */
 unsigned cdb_report_target_port_groups(uint8_t *cdb, uint32_t allocation);

@@ -95,6 +95,17 @@ static void test_cdb_synchronize_cache_both_forms(void)
 		  cdb_synchronize_cache, 0, 0x10000);
 }
 
+static void test_cdb_provisioning(void)
+{
+	CHECK_CDB("\x42\x00\x00\x00\x00\x00\x00\x00\x18\x00", cdb_unmap, 24);
+	CHECK_CDB("\x93\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x01\x00\x00\x00\x00",
+		  cdb_write_same, 0x100000002, 0x10000, false);
+	CHECK_CDB("\x93\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00",
+		  cdb_write_same, 0, 1, true);
+	CHECK_CDB("\x9e\x12\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x10\x00\x00\x00",
+		  cdb_get_lba_status, 0x100000002, 4096);
+}
+
 static void check_name(const char *cdb_bytes, const char *want)
 {
 	CU_ASSERT_STRING_EQUAL(cdb_name((const uint8_t *)cdb_bytes), want);
@@ -142,5 +153,6 @@ UNIT_MAIN("cdb", UNIT(test_cdb_test_unit_ready), UNIT(test_cdb_inquiry_standard_
 	  UNIT(test_cdb_read_takes_10_while_it_can),
 	  UNIT(test_cdb_read_takes_16_beyond_lba_or_length),
 	  UNIT(test_cdb_write_and_its_fua_bit), UNIT(test_cdb_synchronize_cache_both_forms),
+	  UNIT(test_cdb_provisioning),
 	  UNIT(test_cdb_name_by_opcode_and_service_action),
 	  UNIT(test_cdb_name_of_unknown_opcodes), UNIT(test_cdb_name_never_null))
