@@ -62,6 +62,7 @@ static const char *const kind_names[OBJECT_KINDS] = {
 	[OBJECT_SESSION] = "session",
 	[OBJECT_CONN] = "connection",
 	[OBJECT_LUN] = "lun",
+	[OBJECT_PATH] = "path",
 };
 
 /* --- replies --- */

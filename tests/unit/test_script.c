@@ -229,6 +229,15 @@ static void test_script_failure_without_a_place_is_about_the_object(void)
 	turn();
 	CU_ASSERT_PTR_NOT_NULL(strstr(done_reply, " where=targets/iqn.x text="));
 	tear_down();
+	for (unsigned kind = 0; kind < OBJECT_KINDS; kind++) { /* each has a name */
+		set_up();
+		obj->kind = (enum object_kind)kind;
+		start("fail");
+		turn();
+		CU_ASSERT_PTR_NOT_NULL(strstr(done_reply, " where="));
+		CU_ASSERT_PTR_NULL(strstr(done_reply, " where= "));
+		tear_down();
+	}
 }
 
 static void test_script_stops_at_the_first_failure_and_names_the_line(void)
