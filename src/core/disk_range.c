@@ -15,6 +15,8 @@
  * in the time of one command, where blocks have to be written. */
 #define WRITE_SAME_BYTES_MAX (64u << 20)
 #define UNMAP_BYTES_MAX (1u << 30)
+/* After a refusal, when it told no limit: it may have one (LIO has: 4096 blocks). */
+#define WRITE_SAME_BYTES_SMALL (1u << 20)
 /* A seek over a disk in shreds: after that many commands the rest counts as data. */
 #define SEEK_COMMANDS_MAX 4096
 
@@ -354,9 +356,25 @@ int disk_range_advance(struct disk *d, struct disk_io *io)
 	return -EIO;
 }
 
+/* Was the last WRITE SAME perhaps just too long? Then shorter ones from now on. */
+static bool shorten(struct disk *d, const struct disk_io *io)
+{
+	struct disk_provision *p = &d->provision;
+	uint32_t small = MAX(WRITE_SAME_BYTES_SMALL / d->block_bytes, 1);
+
+	if (io->task.cdb[0] != SCSI_WRITE_SAME_16 || p->max_write_same_blocks ||
+	    io->command_blocks <= small)
+		return false;
+	p->max_write_same_blocks = small;
+	return true;
+}
+
 int disk_range_refused(struct disk *d, struct disk_io *io)
 {
 	struct disk_provision *p = &d->provision;
+
+	if (shorten(d, io))
+		return 0;
 
 	switch (io->range.step) {
 	case RANGE_UNMAP:

@@ -129,13 +129,13 @@ static void do_write_same(struct task *t)
 	bool may_unmap = t->cdb[1] & 0x08;
 
 	note(may_unmap ? 'W' : 'S');
-	if (may_unmap ? unit.refuses_same_unmap : unit.refuses_same) {
+	if ((may_unmap ? unit.refuses_same_unmap : unit.refuses_same) ||
+	    (unit.same_max && count > unit.same_max)) {
 		finish(t, 0, 0x24);
 		return;
 	}
 	CU_ASSERT_EQUAL(t->data_bytes, BLOCK);
 	CU_ASSERT_EQUAL(memcmp(t->data, zeros, BLOCK), 0);
-	CU_ASSERT_TRUE(!unit.same_max || count <= unit.same_max);
 	if (may_unmap)
 		unmap(lba, count);
 	else
@@ -456,6 +456,18 @@ static void test_range_zeros(void)
 	teardown();
 }
 
+static void test_range_a_limit_that_was_not_told(void)
+{
+	setup();
+	unit.same_max = 2048;
+	CU_ASSERT_EQUAL(run(DISK_ZERO, 0, 4000), 0);
+	CU_ASSERT_STRING_EQUAL(sent, "WWW"); /* the first is refused */
+	CU_ASSERT_TRUE(is_zeroed_just_there(0, 4000));
+	CU_ASSERT_EQUAL(run(DISK_ZERO, 0, 4000), 0);
+	CU_ASSERT_STRING_EQUAL(sent, "WW");
+	teardown();
+}
+
 static void test_range_zeros_of_a_thick_unit(void)
 {
 	setup();
@@ -626,6 +638,7 @@ UNIT_MAIN("disk_range", UNIT(test_range_hole_is_unmapped_and_checked),
 	  UNIT(test_range_with_unmap_alone),
 	  UNIT(test_range_no_hole_where_it_would_not_read_as_zeros),
 	  UNIT(test_range_ways_that_are_refused), UNIT(test_range_zeros),
+	  UNIT(test_range_a_limit_that_was_not_told),
 	  UNIT(test_range_zeros_of_a_thick_unit), UNIT(test_range_out_of_bounds_or_read_only),
 	  UNIT(test_range_waits_for_a_write_of_a_part_of_a_block), UNIT(test_range_seeks),
 	  UNIT(test_range_seeks_where_all_is_data),
