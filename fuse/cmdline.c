@@ -50,6 +50,12 @@ static gboolean set_umask(struct cmdline *c, const char *value)
 	return TRUE;
 }
 
+static gboolean set_cache(struct cmdline *c, const char *value)
+{
+	c->has_cache = cache_mode_parse(value, &c->cache);
+	return c->has_cache;
+}
+
 static void set_path(char **path, const char *value)
 {
 	g_free(*path);
@@ -82,6 +88,7 @@ static const struct mount_option {
 	{ "uid=", set_uid },
 	{ "gid=", set_gid },
 	{ "umask=", set_umask },
+	{ "cache=", set_cache },
 	{ "config=", set_conf },
 	{ "state_dir=", set_state },
 	{ "pidfile=", set_pid },
@@ -230,8 +237,8 @@ void cmdline_help(FILE *to)
 	      "  -c FILE       read this configuration, not " CONF_DEFAULT_FILE "\n"
 	      "  -s STATE_DIR  keep state there\n"
 	      "  -p PIDFILE    write the process id there\n"
-	      "  -o OPTS       uid=N,gid=N,umask=OCTAL of the files; allow_other, ro and what\n"
-	      "                else mount.fuse3(8) lists\n"
+	      "  -o OPTS       uid=N,gid=N,umask=OCTAL of the files; cache=none|through|back of\n"
+	      "                the disks; allow_other, ro and what else mount.fuse3(8) lists\n"
 	      "  -h            print this\n"
 	      "  -V            print the version\n"
 	      "\n"

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "core/conf.h"
+
 #define CMDLINE_USAGE                                                               \
 	"usage: iscsifs [-f] [-d] [-c FILE] [-s STATE_DIR] [-p PIDFILE] [-o OPTS] " \
 	"MOUNTPOINT\n"
@@ -27,6 +29,8 @@ struct cmdline {
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;
+	bool has_cache; /* -o cache= was given: */
+	enum cache_mode cache;
 	GString *fuse_options; /* "a,b=c" */
 };
 

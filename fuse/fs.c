@@ -181,6 +181,10 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 
 	conn->want |= conn->capable & wanted;
 	conn->want &= ~unwanted;
+	fs->has_writeback = fs->daemon->conf.cache == CACHE_BACK &&
+			    conn->capable & FUSE_CAP_WRITEBACK_CACHE;
+	if (fs->has_writeback)
+		conn->want |= FUSE_CAP_WRITEBACK_CACHE;
 	conn->max_write = DISK_IO_BYTES_MAX;
 	conn->max_readahead = DISK_IO_BYTES_MAX;
 	conn->max_background = fs->daemon->conf.io_depth;

@@ -11,6 +11,14 @@
  *   ENDED     the kernel has let go (umount), or fs_unmount() has      -
  *             run; no request comes any more
  *
+ * What the page cache keeps of a disk (enum cache_mode; conf.h, lun->cache):
+ *
+ *   NONE     nothing: each read and write goes to the target, as with O_DIRECT
+ *   THROUGH  what was read; a write returns when the target has it. Dropped at the first open
+ *   BACK     as with a block device: writes go to the target later, fsync() waits. The kernel has
+ *            that for a whole mount or not at all, and then believes no size but its own: so a
+ *            disk of a new size is a new inode for whoever opens it next (op_lookup)
+ *
  * This process never touches its own mount: it would wait for itself. Nor does it unmount what
  * is not its own: its mount may have been taken away (umount -l) and another be there instead,
  * or be left although the kernel has let go (umount -f, abort). Which it is, mountinfo tells:
@@ -55,6 +63,7 @@ struct fs {
 	struct texts texts;	 /* what they say */
 	struct timespec started; /* the time of every file */
 	bool has_direct_open;	 /* see FS_DIRECT_OPEN_MINOR */
+	bool has_writeback;	 /* cache=back is in force */
 	/* Called from the loop, each at most once. */
 	void (*ready)(struct fs *fs, void *arg);
 	void (*ended)(struct fs *fs, void *arg); /* the kernel let go, not we */

@@ -70,6 +70,15 @@ static struct node *live_node(fuse_req_t req, fuse_ino_t ino)
 
 /* --- names --- */
 
+/* @n, or another one when it was looked up with another size (enum cache_mode, BACK). */
+static struct node *node_of_size(struct fs *fs, struct node *n, uint64_t size)
+{
+	if (n->size && n->size != size)
+		n = node_renew(&fs->nodes, n);
+	n->size = size;
+	return n;
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
@@ -89,6 +98,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	n = node_get(&fs->nodes, o, row, p->row->dir);
+	if (row->type == ATTR_DISK && fs->has_writeback)
+		n = node_of_size(fs, n, disk_bytes(container_of(o, struct lun, obj)->disk));
 	e.ino = (fuse_ino_t)(uintptr_t)n;
 	e.generation = o->id;
 	e.attr_timeout = attr_timeout(row);
@@ -189,6 +200,26 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int wh
 
 /* --- files --- */
 
+static struct lun *lun_of(const struct node *n)
+{
+	return container_of(n->obj, struct lun, obj);
+}
+
+/* O_DIRECT sees what is dirty in the cache only the usual way (FS_DIRECT_OPEN_MINOR). */
+static bool is_direct(const struct fs *fs, const struct node *n, int flags)
+{
+	return lun_of(n)->cache == CACHE_NONE ||
+	       (flags & O_DIRECT && fs->has_direct_open && !fs->has_writeback);
+}
+
+/* Others have it open, by this name: what is cached is what they wrote and read. */
+static bool keeps_cache(const struct node *n)
+{
+	const struct lun *l = lun_of(n);
+
+	return l->open_count > 1 && !l->disk->luns->next;
+}
+
 /* libfuse 3.14 knows no FOPEN_PARALLEL_DIRECT_WRITES: the answer as the kernel wants it. */
 static int reply_open_direct(fuse_req_t req, const struct handle *h)
 {
@@ -204,9 +235,10 @@ static int reply_open(fuse_req_t req, const struct handle *h, struct fuse_file_i
 {
 	const struct attr *row = h->node->row;
 
-	if (row->type == ATTR_DISK && fi->flags & O_DIRECT && h->fs->has_direct_open)
+	if (row->type == ATTR_DISK && is_direct(h->fs, h->node, fi->flags))
 		return reply_open_direct(req, h);
 	fi->fh = (uintptr_t)h;
+	fi->keep_cache = row->type == ATTR_DISK && keeps_cache(h->node);
 	fi->direct_io = row->type != ATTR_DISK;
 	fi->nonseekable = row->type == ATTR_CTL;
 	return fuse_reply_open(req, fi);

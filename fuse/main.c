@@ -251,6 +251,8 @@ static gboolean prepare(struct app *app, GError **err)
 {
 	if (!conf_read(&app->conf, app->cmdline.conf_file, err))
 		return FALSE;
+	if (app->cmdline.has_cache)
+		app->conf.cache = app->cmdline.cache;
 	app->mountpoint = mountpoint_check(app->cmdline.mountpoint, err);
 	if (!app->mountpoint)
 		return FALSE;

@@ -138,6 +138,18 @@ void node_forget(struct node_table *t, struct node *n, uint64_t count)
 	node_put(t, n);
 }
 
+struct node *node_renew(struct node_table *t, struct node *n)
+{
+	struct node *fresh;
+
+	assert(!n->is_private && n->lookups);
+	g_hash_table_remove(t->nodes, n);
+	n->is_private = true;
+	fresh = node_get(t, n->obj, n->row, n->dir);
+	node_forget(t, n, 1);
+	return fresh;
+}
+
 void node_open(struct node *n)
 {
 	n->opens++;

@@ -29,7 +29,8 @@ struct node {
 	uint64_t ino;
 	uint64_t lookups; /* that the kernel has not forgotten */
 	unsigned opens;
-	bool is_private; /* a ctl: not in the table */
+	uint64_t size; /* that the kernel was told first, when it believes no other; 0: it does */
+	bool is_private; /* a ctl, or renewed: not in the table */
 };
 
 struct node_table {
@@ -50,6 +51,8 @@ void node_table_done(struct node_table *t);
 /* The node of a pair, made if need be; one lookup more. */
 struct node *node_get(struct node_table *t, struct object *o, const struct attr *row,
 		      const struct attr_dir *dir);
+/* A lookup of @n has just been counted: of another one instead, which takes its place. */
+struct node *node_renew(struct node_table *t, struct node *n);
 /* The kernel forgets @count lookups: may free @n. The root stays. */
 void node_forget(struct node_table *t, struct node *n, uint64_t count);
 /* An open file keeps its node. */

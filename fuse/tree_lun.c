@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/error.h"
 #include "core/daemon.h"
 #include "core/lun.h"
 #include "core/target.h"
@@ -84,6 +85,59 @@ static gboolean store_policy(struct object *o, const char *value, GError **err)
 	return tree_parse_policy(value, &policy, err) && lun_set_policy(LUN(o), value, err);
 }
 
+static void show_cache(struct object *o, GString *out)
+{
+	attr_print_text(out, cache_mode_name(LUN(o)->cache));
+}
+
+/* Whether writes may be late is the mount's to say. */
+static gboolean store_cache(struct object *o, const char *value, GError **err)
+{
+	enum cache_mode mount = LUN(o)->target->daemon->conf.cache, mode;
+
+	if (!cache_mode_parse(value, &mode)) {
+		error_set(err, ISDSC_INVALID_PARAMETER, "cache: none, through or back");
+		return FALSE;
+	}
+	if (mode != CACHE_NONE && (mode == CACHE_BACK) != (mount == CACHE_BACK)) {
+		error_set_errno(err, ISDSC_REQUEST_NOT_SUPPORTED, EOPNOTSUPP,
+				"the tree was mounted with cache=%s: with it a LUN has that, or "
+				"none; for the other mount with -o cache=%s",
+				cache_mode_name(mount), value);
+		return FALSE;
+	}
+	LUN(o)->cache = mode;
+	return TRUE;
+}
+
+static void show_write_cache(struct object *o, GString *out)
+{
+	const struct mode_caching *m = &LUN(o)->mode;
+
+	attr_print_text(out, !m->has_page ? NULL : m->write_cache ? "yes" : "no");
+}
+
+static void show_fua(struct object *o, GString *out)
+{
+	attr_print_text(out, LUN(o)->mode.has_dpo_fua ? "yes" : "no");
+}
+
+/* How it makes holes and zeros: disk_range.h. */
+static void show_provisioning(struct object *o, GString *out)
+{
+	const struct lun *l = LUN(o);
+	const struct disk_provision *p = &l->disk->provision;
+
+	g_string_append_printf(out, "type %s\n",
+			       !l->capacity.is_thin	    ? "thick"
+			       : l->provisioning.type == 1 ? "resource"
+							    : "thin");
+	g_string_append_printf(out, "holes %s\n", disk_provision_can(p, true) ? "yes" : "no");
+	g_string_append_printf(out, "zeros %s\n", disk_provision_can(p, false) ? "yes" : "no");
+	g_string_append_printf(out, "holes_are_zeros %s\n", p->has_zeros ? "yes" : "no");
+	attr_print_count(out, "granularity", (uint64_t)p->granularity * l->disk->block_bytes);
+}
+
 static void show_stats(struct object *o, GString *out)
 {
 	const struct lun *l = LUN(o);
@@ -122,6 +176,12 @@ static const struct attr lun_attrs[] = {
 	ATTR_FILE("wwid", ATTR_JSON_TEXT, show_wwid),
 	ATTR_FILE("type", ATTR_JSON_TEXT, show_type),
 	ATTR_SETTING("policy", ATTR_JSON_TEXT, show_policy, store_policy),
+	ATTR_SETTING("cache", ATTR_JSON_TEXT, show_cache, store_cache),
+	{ "write_cache", ATTR_VALUE, .mode = 0444, .show = show_write_cache,
+	  .is_shown = has_disk },
+	{ "fua", ATTR_VALUE, .mode = 0444, .show = show_fua, .is_shown = has_disk },
+	{ "provisioning", ATTR_VALUE, .mode = 0444, .json = ATTR_JSON_PAIRS,
+	  .show = show_provisioning, .is_shown = has_disk },
 	ATTR_FILE("stats", ATTR_JSON_PAIRS, show_stats),
 	ATTR_DIR_ROW("paths", tree_paths_dir),
 	{ 0 },
@@ -146,6 +206,9 @@ const struct attr_dir tree_lun_dir = {
 		"vendor, product, revision, serial, type: what it tells of itself\n"
 		"wwid        its worldwide name, as in /by-id\n"
 		"policy      which of several paths a command takes\n"
+		"cache       what this host keeps in memory of it: none, through or back\n"
+		"write_cache whether the target has one, which fsync empties; fua: ... or not\n"
+		"provisioning: thin or thick, and whether holes can be made\n"
 		"stats       counters\n"
 		"paths/      a directory for each session by which it is reached\n"
 		"\n"

@@ -56,6 +56,9 @@ static const struct option options[] = {
 	{ .key = { "io_depth", COMMAND_NUMBER, 16, 1024,
 		   .help = "requests under way in the daemon; more wait in the kernel" },
 	  AT(io_depth) },
+	{ .key = { "cache", COMMAND_CHOICE, .choices = CACHE_MODES,
+		   .help = "what of a disk stays in memory here; -o cache= goes before it" },
+	  AT(cache) },
 	{ .key = { "busy_poll", COMMAND_NUMBER, 0, 1000,
 		   .help = "microseconds to look for an answer before sleeping; 0 saves CPU" },
 	  AT(busy_poll) },
@@ -104,6 +107,27 @@ static const struct option *find(const char *name)
 		if (!strcmp(options[i].key.name, name))
 			return &options[i];
 	return NULL;
+}
+
+static const char *const cache_modes[] = {
+	[CACHE_NONE] = "none",
+	[CACHE_THROUGH] = "through",
+	[CACHE_BACK] = "back",
+};
+
+const char *cache_mode_name(enum cache_mode m)
+{
+	return cache_modes[m];
+}
+
+bool cache_mode_parse(const char *name, enum cache_mode *ret)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(cache_modes); i++)
+		if (!strcmp(cache_modes[i], name)) {
+			*ret = (enum cache_mode)i;
+			return true;
+		}
+	return false;
 }
 
 /* --- how each type is stored, and shown in the sample --- */
@@ -369,6 +393,7 @@ void conf_default(struct conf *c)
 		.log_level = LOG_LEVEL_INFO,
 		.shutdown_ms = 15000,
 		.io_depth = 128,
+		.cache = CACHE_THROUGH,
 		.busy_poll = 100,
 		.lock_memory = true,
 	};

@@ -18,6 +18,13 @@
 #define CONF_DEFAULT_FILE SYSCONFDIR "/iscsifs.conf"
 #define CONF_FILE_MAX (1024 * 1024) /* bytes */
 
+/* What the page cache of this host keeps of a disk (fuse/fs.h). In the order of the choices. */
+enum cache_mode { CACHE_NONE, CACHE_THROUGH, CACHE_BACK };
+#define CACHE_MODES "none|through|back"
+const char *cache_mode_name(enum cache_mode m);
+/* False: no such mode. */
+bool cache_mode_parse(const char *name, enum cache_mode *ret);
+
 struct conf {
 	char *initiator_name; /* NULL: generated */
 	char *initiator_alias;
@@ -26,6 +33,7 @@ struct conf {
 	struct keys_wishes wishes;
 	int64_t shutdown_ms; /* how long an orderly end may take */
 	unsigned io_depth;   /* pooled I/O requests */
+	enum cache_mode cache; /* of all disks, unless a LUN says CACHE_NONE */
 	unsigned busy_poll;  /* microseconds: loop_set_spin() while few requests are under way */
 	bool lock_memory;
 };

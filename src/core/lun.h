@@ -30,6 +30,7 @@
 
 #include "base/object.h"
 #include "core/command.h"
+#include "core/conf.h"
 #include "core/disk.h"
 #include "core/operation.h"
 #include "scsi/inquiry.h"
@@ -74,7 +75,8 @@ struct lun {
 	bool has_disk;
 	int not_ready;	     /* positive errno: why there is no capacity (now); 0 */
 	struct disk *disk;   /* never NULL; several units may share it: disk->luns */
-	unsigned open_count; /* files open on `disk` */
+	enum cache_mode cache; /* of files opened from now on */
+	unsigned open_count;   /* files open on `disk` */
 	unsigned open_writers;
 	bool is_merge_told; /* the event of a twin that is none */
 	/* For C7: GINT_TO_POINTER(pid) -> GUINT_TO_POINTER(count), and under -pid what
@@ -140,6 +142,8 @@ bool lun_depends_on(const struct lun *l, const struct nexus *n);
 /* A query met a unit attention, or a deferred error, of the unit that @s calls @wire: its disk is
  * told, as if I/O had met it. */
 void lun_attention(const struct session *s, const uint8_t wire[8], enum sense_class what);
+/* It told that it was reset, or surely without power (SENSE_RESET, SENSE_POWER_ON). */
+void lun_was_reset(struct lun *l, enum sense_class what);
 void lun_lost_write(const struct session *s, const uint8_t wire[8], const char *why);
 /* What its units are able to, together: caches, FUA, the longest transfer. */
 void lun_combine(struct disk *d);

@@ -59,6 +59,11 @@ static void test_cmdline_mount_options(void)
 	CU_ASSERT_EQUAL(c.gid, 8);
 	CU_ASSERT_EQUAL(c.umask, 027);
 	CU_ASSERT_STRING_EQUAL(c.fuse_options->str, "allow_other,ro,nodev");
+	CU_ASSERT_FALSE(c.has_cache);
+	cmdline_done(&c);
+	CU_ASSERT_TRUE(parse(&c, "-o cache=back /iscsi", NULL));
+	CU_ASSERT_TRUE(c.has_cache);
+	CU_ASSERT_EQUAL(c.cache, CACHE_BACK);
 	cmdline_done(&c);
 }
 
@@ -92,6 +97,7 @@ static void test_cmdline_mistakes_are_named(void)
 		{ "-o umask=9 /iscsi", "umask=9" },
 		{ "-o umask=1777 /iscsi", "umask=1777" },
 		{ "-o umask= /iscsi", "umask=" },
+		{ "-o cache=yes /iscsi", "cache=yes" },
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {

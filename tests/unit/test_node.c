@@ -146,6 +146,28 @@ static void test_node_keeps_the_memory_of_a_gone_object(void)
 	stop(&f);
 }
 
+static void test_node_renewed_is_another_one_from_then_on(void)
+{
+	struct fixture f;
+	struct node *old, *fresh;
+
+	start(&f);
+	old = node_get(&f.nodes, &f.thing->obj, VALUE, &root_dir);
+	node_open(old);
+	node_get(&f.nodes, &f.thing->obj, VALUE, &root_dir); /* the lookup that is renewed */
+	fresh = node_renew(&f.nodes, old);
+	CU_ASSERT_PTR_NOT_EQUAL(fresh, old);
+	CU_ASSERT_EQUAL(fresh->ino, old->ino);
+	CU_ASSERT_EQUAL(fresh->lookups, 1);
+	CU_ASSERT_EQUAL(old->lookups, 1);
+	CU_ASSERT_PTR_EQUAL(node_get(&f.nodes, &f.thing->obj, VALUE, &root_dir), fresh);
+	node_forget(&f.nodes, old, 1);
+	node_close(&f.nodes, old);
+	node_forget(&f.nodes, fresh, 2);
+	CU_ASSERT_EQUAL(f.nodes.count, 0);
+	stop(&f);
+}
+
 static void test_node_of_a_ctl_is_never_shared(void)
 {
 	struct fixture f;
@@ -225,6 +247,7 @@ UNIT_MAIN("node", UNIT(test_node_of_a_pair_is_always_the_same),
 	  UNIT(test_node_goes_when_all_lookups_are_forgotten),
 	  UNIT(test_node_stays_while_it_is_open),
 	  UNIT(test_node_keeps_the_memory_of_a_gone_object),
+	  UNIT(test_node_renewed_is_another_one_from_then_on),
 	  UNIT(test_node_of_a_ctl_is_never_shared), UNIT(test_node_ino_is_stable_and_unique),
 	  UNIT(test_node_root_is_never_forgotten),
 	  UNIT(test_node_table_frees_what_the_kernel_held),
