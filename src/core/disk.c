@@ -49,6 +49,7 @@ struct disk *disk_new(struct loop *l, const struct disk_ops *ops, struct pool *b
 	loop_call_init(&d->finish, disk_finish_call);
 	loop_call_init(&d->kick, disk_kick_call);
 	d->jitter = 2463534242u;
+	d->written = 1; /* who knows what was before */
 	return d;
 }
 
@@ -344,6 +345,7 @@ static void disk_build(const struct disk *d, struct disk_io *io)
 	uint64_t lba = io->next_lba;
 
 	if (io_is_sync(io)) {
+		io->sync_count = d->written;
 		t->cdb_bytes = (uint8_t)cdb_synchronize_cache(t->cdb, 0, 0);
 		t->direction = TASK_NO_DATA;
 		t->data_bytes = 0;
@@ -670,11 +672,22 @@ static void disk_again(struct disk *d, struct disk_io *io, struct path *p,
 		disk_finish(d, io, r);
 }
 
+/* What the command that succeeded says of the unit's write cache. */
+static void disk_note_cache(struct disk *d, const struct disk_io *io)
+{
+	if (io_is_sync(io))
+		d->flushed = MAX(d->flushed, io->sync_count);
+	else if (io->task.direction == TASK_WRITE &&
+		 !(io->op == DISK_WRITE && io->is_fua && !io->lacks_fua))
+		d->written++;
+}
+
 /* It succeeded: the next one begins with a clean slate. */
 static void disk_succeeded(struct disk *d, struct disk_io *io)
 {
 	int r;
 
+	disk_note_cache(d, io);
 	io->tries = io->hops = io->pauses = io->conflicts = 0;
 	if (disk_range_is(io))
 		io->deadline_us = loop_now_us(d->loop) + d->timeout_ms * 1000;
@@ -701,12 +714,15 @@ static void disk_task_done(struct task *t)
 		disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO, io->why);
 		d->has_lost_write = true;
 	}
-	if (d->has_lost_write && io_is_sync(io))
+	if (d->has_lost_write && io_is_sync(io)) {
+		if (v.class == SENSE_OK)
+			disk_note_cache(d, io);
 		disk_finish(d, io, disk_take_lost_write(d, io));
-	else if (v.class == SENSE_OK)
+	} else if (v.class == SENSE_OK) {
 		disk_succeeded(d, io);
-	else
+	} else {
 		disk_again(d, io, p, &v);
+	}
 }
 
 /* --- from outside --- */
@@ -785,7 +801,7 @@ int disk_submit(struct disk *d, struct disk_io *io)
 		io->blocks = (end - 1) / d->block_bytes - io->lba + 1;
 		io->is_unaligned = io->offset % d->block_bytes || end % d->block_bytes;
 		d->stats.unaligned += io->is_unaligned;
-	} else if (!d->has_write_cache) { /* what was acknowledged is on the medium */
+	} else if (!disk_is_dirty(d)) { /* what was acknowledged is on the medium */
 		return disk_end_at_once(d, io, disk_take_lost_write(d, io));
 	}
 	if (disk_must_wait(d, io)) {
@@ -795,6 +811,19 @@ int disk_submit(struct disk *d, struct disk_io *io)
 	}
 	disk_start(d, io);
 	return 0;
+}
+
+bool disk_is_dirty(const struct disk *d)
+{
+	return d->has_write_cache && d->flushed != d->written;
+}
+
+bool disk_lost_power(struct disk *d)
+{
+	if (!disk_is_dirty(d))
+		return false;
+	d->has_lost_write = true;
+	return true;
 }
 
 bool disk_withdraw(struct disk_io *io)

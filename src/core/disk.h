@@ -54,7 +54,12 @@
  * that is not so: a first attempt whose data the target has completely may still be carried out
  * until the target notices that its connection is gone, and if it is as slow as that, over a
  * later write of the same blocks. Every multipath initiator lives with it; a write that still
- * waits for R2Ts cannot do it, nor can one that was aborted. */
+ * waits for R2Ts cannot do it, nor can one that was aborted.
+ *
+ * A flush succeeds only when all that was acknowledged before is safe. Two things tell that it is
+ * not: a deferred error (SPC-4 4.5.5), and that the unit was without power (29/01) while its
+ * write cache held something; the next flush fails then, once. 29/00, which is told after any
+ * reset and by some targets for each new session, proves nothing: it is an event, no error. */
 #ifndef ISCSIFS_DISK_H
 #define ISCSIFS_DISK_H
 
@@ -125,6 +130,7 @@ struct disk_io {
 	struct disk_range range; /* where a request about a range is */
 	unsigned tries, hops, pauses, conflicts; /* of the command under way, so far */
 	int64_t deadline_us, again_us, sent_us;
+	uint64_t sync_count; /* disk->written when SYNCHRONIZE CACHE was sent */
 	bool is_unaligned;
 	bool lacks_fua; /* a command of it was sent without FUA */
 	int result;
@@ -183,7 +189,10 @@ struct disk {
 	uint32_t max_command_blocks;
 	bool is_read_only, has_write_cache, has_fua;
 	struct disk_provision provision;
-	bool has_lost_write; /* a deferred error came: the next flush must tell (SPC-4 4.5.5) */
+	/* Commands that may have left something in the unit's write cache, and how many of them a
+	 * SYNCHRONIZE CACHE has covered. Equal: a flush has nothing to do. */
+	uint64_t written, flushed;
+	bool has_lost_write; /* what was acknowledged is lost: the next flush must tell */
 	bool is_gone;	     /* everything ends with -@gone_errno */
 	int gone_errno;
 	int64_t timeout_ms;   /* of a request */
@@ -226,6 +235,10 @@ void disk_watch(struct disk *d, int64_t ms);
  * (or as disk_shutdown() said): it is gone, or has no path at all. That no path is usable now
  * is no error: the request waits. */
 int disk_submit(struct disk *d, struct disk_io *io);
+/* The unit was without power: what its write cache held is lost. False: there was nothing in it. */
+bool disk_lost_power(struct disk *d);
+/* Something may be in the unit's write cache. */
+bool disk_is_dirty(const struct disk *d);
 /* Someone does not want to wait any longer: a request not yet sent is taken back (true: done()
  * never runs). */
 bool disk_withdraw(struct disk_io *io);

@@ -217,6 +217,12 @@ static const struct row own_rows[EVENT_OWN_END - FIRST_OWN] = {
 		RAISED },
 	OWN(EVENT_RENEGOTIATED) = { INFO, "renegotiated",
 		"Parameters of a session were negotiated anew.", RAISED },
+	OWN(EVENT_CACHE_LOST) = { ERROR, "cache-lost",
+		"The unit was without power while its write cache held data: the next fsync fails.",
+		RAISED },
+	OWN(EVENT_CACHE_IN_DOUBT) = { INFO, "cache-in-doubt",
+		"The unit was reset while its write cache held data; if that was a loss of power, "
+		"what was written since the last fsync is gone.", RAISED },
 };
 
 /* clang-format on */

@@ -41,6 +41,8 @@ enum event_own {
 	EVENT_TASKS_REASSIGNED,
 	EVENT_TASK_ABORTED,  /* a rung of the ladder: abort, LUN reset, target reset, restart */
 	EVENT_RENEGOTIATED,
+	EVENT_CACHE_LOST,    /* a unit was without power, and its write cache was not empty */
+	EVENT_CACHE_IN_DOUBT, /* ... or perhaps: it was reset */
 	EVENT_OWN_END
 };
 

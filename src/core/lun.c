@@ -70,6 +70,20 @@ static void lun_free(struct object *o)
 
 /* ---- what its disk tells ---- */
 
+void lun_was_reset(struct lun *l, enum sense_class what)
+{
+	struct daemon *d = l->target->daemon;
+
+	if (what == SENSE_POWER_ON && disk_lost_power(l->disk))
+		event_emit(d, EVENT_CACHE_LOST,
+			   "%s: was without power: what was written since the last fsync may be "
+			   "lost, and the next one fails", l->disk->name);
+	else if (what == SENSE_RESET && disk_is_dirty(l->disk))
+		event_emit(d, EVENT_CACHE_IN_DOUBT,
+			   "%s: was reset; if it was without power, what was written since the "
+			   "last fsync is lost", l->disk->name);
+}
+
 /* A unit attention met by I/O: whatever it was, looking again tells what is true now. */
 static void on_disk_changed(struct disk *d, struct path *p, enum sense_class what)
 {
@@ -80,8 +94,11 @@ static void on_disk_changed(struct disk *d, struct path *p, enum sense_class wha
 		disk_watch_changed(d);
 		return;
 	}
-	if (!n || !nexus_is_usable(n) || what == SENSE_RESET ||
-	    what == SENSE_RESERVATION_CHANGED)
+	if (what == SENSE_RESET || what == SENSE_POWER_ON) {
+		lun_was_reset(p ? p->lun : d->luns->data, what);
+		return;
+	}
+	if (!n || !nexus_is_usable(n) || what == SENSE_RESERVATION_CHANGED)
 		return;
 	/* Not one byte more of it before it is known whose it is. */
 	if (what == SENSE_LUNS_CHANGED || what == SENSE_INQUIRY_CHANGED) {
@@ -224,6 +241,7 @@ struct lun *lun_new(struct target *t, const struct lun_facts *f)
 	l->target = t;
 	object_ref(&t->obj);
 	l->number = f->number;
+	l->cache = t->daemon->conf.cache;
 	l->open_pids = g_hash_table_new(NULL, NULL);
 	l->disk = disk_new(t->obj.loop, &disk_ops, &t->daemon->bounce);
 	l->disk->luns = g_list_append(NULL, l);

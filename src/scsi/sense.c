@@ -180,6 +180,8 @@ static const struct sense_rule {
 
 	/* The medium may be another one: its size most of all. */
 	{ SENSE_KEY_UNIT_ATTENTION,  0x28, ANY,	 SENSE_CAPACITY_CHANGED,    EIO },
+	{ SENSE_KEY_UNIT_ATTENTION,  0x29, 0x01, SENSE_POWER_ON,	    EIO },
+	{ SENSE_KEY_UNIT_ATTENTION,  0x29, 0x07, SENSE_RETRY_NOW,	    EIO }, /* nexus loss */
 	{ SENSE_KEY_UNIT_ATTENTION,  0x29, ANY,	 SENSE_RESET,		    EIO },
 	{ SENSE_KEY_UNIT_ATTENTION,  0x2a, 0x00, SENSE_MODE_CHANGED,	    EIO },
 	{ SENSE_KEY_UNIT_ATTENTION,  0x2a, 0x01, SENSE_MODE_CHANGED,	    EIO },

@@ -67,6 +67,7 @@ enum sense_class {
 	SENSE_LUNS_CHANGED,
 	SENSE_MODE_CHANGED,
 	SENSE_RESET,
+	SENSE_POWER_ON, /* surely: its caches are empty */
 	SENSE_RESERVATION_CHANGED,
 	SENSE_INQUIRY_CHANGED,
 	SENSE_ALUA_CHANGED, /* also: a transition failed */

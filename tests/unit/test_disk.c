@@ -694,11 +694,76 @@ static void test_disk_deferred_error_fails_the_next_flush(void)
 	answer(first());
 	CU_ASSERT_EQUAL(r->result, -EIO);
 	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
-	answer(first());
+	CU_ASSERT_PTR_NULL(first()); /* that was done, and told */
+	loop_run_once(loop, 0);
 	CU_ASSERT_EQUAL(r->result, 0);
+	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), 0);
+	answer(first());
 	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
 	answer_deferred(first());
 	CU_ASSERT_EQUAL(r->result, -EIO);
+	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(first()); /* the last one did not run */
+	answer(first());
+	CU_ASSERT_EQUAL(r->result, 0);
+	teardown();
+	free(r);
+}
+
+/* A flush is sent when there may be something to flush, and only then. */
+static void test_disk_flushes_what_was_written_since(void)
+{
+	struct request *r = request_new(), *w = request_new();
+
+	setup(2);
+	disk->has_write_cache = disk->has_fua = true;
+	CU_ASSERT_TRUE(disk_is_dirty(disk)); /* who knows what was before */
+	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
+	answer(first());
+	CU_ASSERT_FALSE(disk_is_dirty(disk));
+	submit(w, DISK_WRITE, 0, BLOCK);
+	CU_ASSERT_TRUE(disk_withdraw(&w->io));
+	w->io.is_fua = true; /* goes past the cache */
+	CU_ASSERT_EQUAL(disk_submit(disk, &w->io), 0);
+	answer(first());
+	CU_ASSERT_FALSE(disk_is_dirty(disk));
+	CU_ASSERT_EQUAL(submit(w, DISK_WRITE, 0, BLOCK), 0);
+	answer(first());
+	CU_ASSERT_TRUE(disk_is_dirty(disk));
+	/* What is acknowledged while a flush is under way is for the next one. */
+	CU_ASSERT_EQUAL(submit(w, DISK_WRITE, 0, BLOCK), 0);
+	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
+	answer(first());
+	answer(first());
+	CU_ASSERT_EQUAL(r->result, 0);
+	CU_ASSERT_TRUE(disk_is_dirty(disk));
+	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
+	answer(first());
+	CU_ASSERT_FALSE(disk_is_dirty(disk));
+	teardown();
+	free(r);
+	free(w);
+}
+
+static void test_disk_power_lost_with_a_full_cache_fails_the_next_flush(void)
+{
+	struct request *r = request_new();
+
+	setup(2);
+	disk->has_write_cache = true;
+	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
+	answer(first());
+	CU_ASSERT_FALSE(disk_lost_power(disk)); /* it was empty */
+	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), 0);
+	answer(first());
+	CU_ASSERT_TRUE(disk_lost_power(disk));
+	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
+	answer(first());
+	CU_ASSERT_EQUAL(r->result, -EIO);
+	CU_ASSERT_FALSE(disk_lost_power(disk)); /* another path tells it again */
+	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
+	loop_run_once(loop, 0);
+	CU_ASSERT_EQUAL(r->result, 0);
 	teardown();
 	free(r);
 }
@@ -869,6 +934,8 @@ UNIT_MAIN("disk", UNIT(test_disk_reads_whole_blocks_with_one_command),
 	  UNIT(test_disk_busy_is_sent_again_after_a_pause),
 	  UNIT(test_disk_durable_write_without_fua_is_synchronized),
 	  UNIT(test_disk_deferred_error_fails_the_next_flush),
+	  UNIT(test_disk_flushes_what_was_written_since),
+	  UNIT(test_disk_power_lost_with_a_full_cache_fails_the_next_flush),
 	  UNIT(test_disk_flush_without_write_cache_sends_nothing),
 	  UNIT(test_disk_waits_for_a_bounce_buffer), UNIT(test_disk_shutdown_ends_what_waits),
 	  UNIT(test_disk_withdraws_what_was_not_sent),
