@@ -33,6 +33,11 @@
 
 #define SPIN_DEPTH 2	   /* the most requests with which the loop may look before it sleeps */
 #define SPIN_AFTER_US 5000 /* how long there must not have been more */
+/* Buffers at first, and that many more at a time when as few as that are left. */
+#define BIG_STEP 16
+#define BIG_LOW 8
+#define SMALL_STEP 32
+#define SMALL_LOW 16
 
 struct io {
 	struct disk_io disk;
@@ -47,21 +52,54 @@ struct io {
 	bool is_range;
 };
 
-int blkio_init(struct blkio *b, unsigned depth, void (*room)(struct blkio *))
+/* Requests wait for buffers no longer, if they did. */
+static void tell_room(struct blkio *b)
+{
+	if (!b->is_dry)
+		return;
+	b->is_dry = false;
+	b->room(b);
+}
+
+static void big_grown(struct pool_grower *g)
+{
+	tell_room(container_of(g, struct blkio, big_grower));
+}
+
+static void small_grown(struct pool_grower *g)
+{
+	tell_room(container_of(g, struct blkio, small_grower));
+}
+
+/* With a helper few buffers are warm at first. */
+static int init_buffers(struct pool *p, unsigned count, size_t bytes, struct pool_grower *g)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	g->pool = p;
+	return pool_init_warm(p, count, g->worker ? g->step : count, bytes, page);
+}
+
+int blkio_init(struct blkio *b, unsigned depth, struct worker *w, void (*room)(struct blkio *))
 {
 	unsigned count = depth + (depth < 32 ? 8 : depth / 4);
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	int r;
 
-	*b = (struct blkio){ .fd = -1, .room = room };
+	*b = (struct blkio){
+		.fd = -1,
+		.room = room,
+		.big_grower = { .worker = w, .step = BIG_STEP, .low = BIG_LOW, .grown = big_grown },
+		.small_grower = { .worker = w, .step = SMALL_STEP, .low = SMALL_LOW,
+				  .grown = small_grown },
+	};
 	list_init(&b->active);
-	r = pool_init(&b->ios, count, sizeof(struct io), 64);
+	r = pool_init_warm(&b->ios, count, count, sizeof(struct io), 64);
 	if (r < 0)
 		return r;
-	r = pool_init(&b->small, count, BLKIO_SMALL_BYTES, page);
+	r = init_buffers(&b->small, count, BLKIO_SMALL_BYTES, &b->small_grower);
 	if (r < 0)
 		goto undo_ios;
-	r = pool_init(&b->big, count + 1, BLKIO_RX_BYTES, page);
+	r = init_buffers(&b->big, count + 1, BLKIO_RX_BYTES, &b->big_grower);
 	if (r < 0)
 		goto undo_small;
 	return 0;
@@ -81,6 +119,8 @@ void blkio_done(struct blkio *b)
 	assert(blkio_is_idle(b));
 	if (b->rx)
 		pool_put(&b->big, b->rx);
+	pool_grow_stop(&b->big_grower);
+	pool_grow_stop(&b->small_grower);
 	pool_done(&b->big);
 	pool_done(&b->small);
 	pool_done(&b->ios);
@@ -92,13 +132,14 @@ bool blkio_is_idle(const struct blkio *b)
 	return list_is_empty(&b->active);
 }
 
-/* There are as many small buffers as ios, and one big one more: an io left means that it can
- * have its buffer. */
+/* An io, a big buffer to receive into, and a small one. */
 bool blkio_reserve(struct blkio *b)
 {
 	if (b->ios.free_count && !b->rx)
 		b->rx = pool_get(&b->big);
-	b->is_dry = !b->ios.free_count || !b->rx;
+	pool_grow(&b->big_grower);
+	pool_grow(&b->small_grower);
+	b->is_dry = !b->ios.free_count || !b->rx || !b->small.free_count;
 	return !b->is_dry;
 }
 
@@ -161,10 +202,7 @@ static void io_put(struct io *io)
 	object_unref(&io->lun->obj);
 	list_remove(&io->link);
 	pool_put(&b->ios, io);
-	if (!b->is_dry)
-		return;
-	b->is_dry = false;
-	b->room(b);
+	tell_room(b);
 }
 
 static void reply_found(struct blkio *b, uint64_t unique, uint64_t offset)

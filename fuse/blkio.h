@@ -10,6 +10,9 @@
  * copied. So does a read of more than BLKIO_SMALL_BYTES, as the place for its data; a shorter
  * read takes a small buffer, and b->rx is used for the next request.
  *
+ * Few buffers are there at first, and more are made while requests are under way, by a helper
+ * thread: this one must not touch new memory (pool.h). Until they are there, the kernel waits.
+ *
  *   an io is   true in it                                                    next
  *   free       in the pool                                                   active
  *   active     on b->active; holds a reference of the lun and its buffer;    free
@@ -25,6 +28,7 @@
 
 #include "base/list.h"
 #include "base/pool.h"
+#include "base/pool_grow.h"
 #include "core/disk.h"
 
 struct lun;
@@ -36,6 +40,7 @@ struct lun;
 struct blkio {
 	int fd; /* the FUSE device: borrowed */
 	struct pool ios, big, small;
+	struct pool_grower big_grower, small_grower;
 	struct list active;
 	unsigned active_count;
 	int64_t deep_us;  /* when there were many active, last */
@@ -47,8 +52,9 @@ struct blkio {
 };
 
 /* @depth requests at a time (and some more, so that control files still answer when the kernel
- * has as many data requests under way as it may). 0 or -ENOMEM. */
-int blkio_init(struct blkio *b, unsigned depth, void (*room)(struct blkio *));
+ * has as many data requests under way as it may). @w makes more buffers; NULL: all are there.
+ * 0 or -ENOMEM. */
+int blkio_init(struct blkio *b, unsigned depth, struct worker *w, void (*room)(struct blkio *));
 /* Nothing may be active. Harmless on a zeroed one. */
 void blkio_done(struct blkio *b);
 

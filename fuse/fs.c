@@ -237,7 +237,7 @@ struct fs *fs_new(struct loop *l, struct daemon *d, const struct fs_config *c,
 	texts_init(&fs->texts, l);
 	loop_call_init(&fs->ready_call, on_ready);
 	clock_gettime(CLOCK_REALTIME, &fs->started);
-	if (blkio_init(&fs->blkio, d->conf.io_depth, on_room) < 0) {
+	if (blkio_init(&fs->blkio, d->conf.io_depth, d->worker, on_room) < 0) {
 		error_set(err, ISDSC_OUT_OF_RESOURCES, "no memory for %u I/O buffers",
 			  d->conf.io_depth);
 		texts_done(&fs->texts);

@@ -34,16 +34,28 @@ static bool pool_measure(unsigned count, size_t item_bytes, size_t align, size_t
 	return true;
 }
 
-int pool_init(struct pool *p, unsigned count, size_t item_bytes, size_t align)
+void pool_touch(void *memory, size_t bytes)
 {
-	size_t stride, total;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	for (size_t at = 0; at < bytes; at += page) {
+		volatile uint8_t *p = (uint8_t *)memory + at;
+
+		*p = *p;
+	}
+}
+
+/* No item is warm. */
+static int pool_reserve(struct pool *p, unsigned count, size_t item_bytes, size_t align)
+{
+	size_t total;
 	uintptr_t base;
 
 	assert(item_bytes && align && !(align & (align - 1)));
 	*p = (struct pool){ .item_bytes = item_bytes };
 	if (!count)
 		return 0;
-	if (!pool_measure(count, item_bytes, align, &stride, &total))
+	if (!pool_measure(count, item_bytes, align, &p->stride, &total))
 		return -ENOMEM;
 	p->free_items = calloc(count, sizeof(*p->free_items));
 	if (!p->free_items)
@@ -57,15 +69,56 @@ int pool_init(struct pool *p, unsigned count, size_t item_bytes, size_t align)
 	}
 	p->memory_bytes = total;
 	base = ((uintptr_t)p->memory + align - 1) & ~(uintptr_t)(align - 1);
-	for (unsigned i = 0; i < count; i++)
-		p->free_items[i] = (void *)(base + (count - 1 - i) * stride);
-	p->count = p->free_count = p->low_water = count;
+	p->items = (uint8_t *)base;
+	p->count = count;
 	return 0;
+}
+
+int pool_init(struct pool *p, unsigned count, size_t item_bytes, size_t align)
+{
+	int r = pool_reserve(p, count, item_bytes, align);
+
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < count; i++) /* the first one first */
+		p->free_items[i] = p->items + (count - 1 - i) * p->stride;
+	p->warm = p->free_count = p->low_water = count;
+	return 0;
+}
+
+int pool_init_warm(struct pool *p, unsigned count, unsigned warm, size_t item_bytes, size_t align)
+{
+	int r = pool_reserve(p, count, item_bytes, align);
+
+	if (r < 0)
+		return r;
+	if (warm > count)
+		warm = count;
+	pool_touch(p->items, warm * p->stride);
+	pool_warmed(p, warm);
+	p->low_water = p->free_count;
+	return 0;
+}
+
+void *pool_cold(const struct pool *p, unsigned items, unsigned *ret_items, size_t *ret_bytes)
+{
+	unsigned left = p->count - p->warm;
+
+	*ret_items = items < left ? items : left;
+	*ret_bytes = *ret_items * p->stride;
+	return p->items + p->warm * p->stride;
+}
+
+void pool_warmed(struct pool *p, unsigned items)
+{
+	assert(items <= p->count - p->warm);
+	for (; items; items--)
+		pool_put(p, p->items + p->warm++ * p->stride);
 }
 
 void pool_done(struct pool *p)
 {
-	assert(p->free_count == p->count);
+	assert(p->free_count == p->warm);
 	if (p->memory)
 		munmap(p->memory, p->memory_bytes);
 	free(p->free_items);

@@ -28,7 +28,7 @@
 
 #define WORKER_THREADS 4 /* so that a slow name server does not hold up the others */
 /* Requests that cover blocks in part wait for one of these. */
-#define BOUNCE_BUFFERS 8
+#define BOUNCE_BUFFERS 4 /* who finds none waits; each is in memory all the time */
 #define LOCK_FILE "lock"
 
 /* ---- the state directory ---- */
@@ -127,7 +127,7 @@ static gboolean start_helpers(struct daemon *d, GError **err)
 				g_strerror(errno));
 		return FALSE;
 	}
-	if (pool_init(&d->bounce, BOUNCE_BUFFERS, DISK_BOUNCE_BYTES,
+	if (pool_init_warm(&d->bounce, BOUNCE_BUFFERS, BOUNCE_BUFFERS, DISK_BOUNCE_BYTES,
 		      (size_t)sysconf(_SC_PAGESIZE)) < 0) {
 		error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, ENOMEM,
 				"no memory for bounce buffers");

@@ -53,7 +53,7 @@ static void start(struct fixture *f)
 	f->node.obj = &f->lun.obj;
 	f->node.row = &disk_row;
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
-	CU_ASSERT_EQUAL_FATAL(blkio_init(&f->blkio, 4, on_room), 0);
+	CU_ASSERT_EQUAL_FATAL(blkio_init(&f->blkio, 4, NULL, on_room), 0);
 	f->blkio.fd = fds[0];
 	f->kernel = fds[1];
 	fcntl(f->kernel, F_SETFL, O_NONBLOCK);

@@ -2,6 +2,10 @@
 /* Unit tests of base/pool.c. */
 #include "base/pool.h"
 
+#include "base/loop.h"
+#include "base/pool_grow.h"
+#include "base/worker.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -132,7 +136,103 @@ static void test_pool_done_twice_is_harmless(void)
 	pool_done(&p);
 }
 
-UNIT_MAIN("pool", UNIT(test_pool_gives_each_item_once),
+static bool is_resident(void *at)
+{
+	unsigned char here = 0;
+
+	CU_ASSERT_EQUAL_FATAL(mincore(at, 1, &here), 0);
+	return here & 1;
+}
+
+static void test_pool_gives_only_what_is_warm(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes;
+	void *items[8], *cold;
+	struct pool p;
+	unsigned n;
+
+	CU_ASSERT_EQUAL_FATAL(pool_init_warm(&p, 8, 3, page, page), 0);
+	for (n = 0; (items[n] = pool_get(&p)); n++)
+		CU_ASSERT_TRUE(is_resident(items[n]));
+	CU_ASSERT_EQUAL_FATAL(n, 3);
+	cold = pool_cold(&p, 4, &n, &bytes);
+	CU_ASSERT_EQUAL(n, 4);
+	CU_ASSERT_EQUAL(bytes, 4 * page);
+	CU_ASSERT_FALSE(is_resident(cold));
+	pool_touch(cold, bytes);
+	CU_ASSERT_TRUE(is_resident((char *)cold + 3 * page));
+	pool_warmed(&p, n);
+	CU_ASSERT_EQUAL(p.free_count, 4);
+	pool_cold(&p, 4, &n, &bytes);
+	CU_ASSERT_EQUAL(n, 1); /* the rest */
+	for (unsigned i = 0; i < 3; i++)
+		pool_put(&p, items[i]);
+	pool_done(&p);
+}
+
+static unsigned grown_calls;
+
+static void on_grown(struct pool_grower *g)
+{
+	(void)g;
+	grown_calls++;
+}
+
+static void test_pool_grows_in_a_helper_thread(void)
+{
+	struct loop *loop = loop_new();
+	struct worker *w = worker_new(loop, 1);
+	struct pool p;
+	struct pool_grower g = { .pool = &p, .worker = w, .step = 4, .low = 2, .grown = on_grown };
+	void *items[8];
+
+	grown_calls = 0;
+	CU_ASSERT_EQUAL_FATAL(pool_init_warm(&p, 8, 4, 4096, 4096), 0);
+	pool_grow(&g);
+	CU_ASSERT_PTR_NULL(g.growth); /* four are free */
+	for (unsigned i = 0; i < 2; i++)
+		items[i] = pool_get(&p);
+	pool_grow(&g);
+	pool_grow(&g); /* one is under way */
+	for (unsigned i = 0; i < 1000 && !grown_calls; i++)
+		loop_run_once(loop, 10);
+	CU_ASSERT_EQUAL(grown_calls, 1);
+	CU_ASSERT_EQUAL(p.free_count, 6);
+	for (unsigned i = 2; i < 8; i++) {
+		items[i] = pool_get(&p);
+		CU_ASSERT_PTR_NOT_NULL(items[i]);
+	}
+	pool_grow(&g);
+	CU_ASSERT_PTR_NULL(g.growth); /* none is cold any more */
+	for (unsigned i = 0; i < 8; i++)
+		pool_put(&p, items[i]);
+	pool_grow_stop(&g);
+	pool_done(&p);
+	worker_free(w);
+	loop_free(loop);
+}
+
+static void test_pool_may_go_while_it_grows(void)
+{
+	struct loop *loop = loop_new();
+	struct worker *w = worker_new(loop, 1);
+	struct pool p;
+	struct pool_grower g = { .pool = &p, .worker = w, .step = 4, .low = 4, .grown = on_grown };
+
+	grown_calls = 0;
+	CU_ASSERT_EQUAL_FATAL(pool_init_warm(&p, 64, 4, 1 << 20, 4096), 0);
+	pool_grow(&g);
+	CU_ASSERT_PTR_NOT_NULL(g.growth);
+	pool_grow_stop(&g);
+	pool_done(&p);
+	worker_free(w);
+	CU_ASSERT_EQUAL(grown_calls, 0);
+	loop_free(loop);
+}
+
+UNIT_MAIN("pool", UNIT(test_pool_gives_only_what_is_warm),
+	  UNIT(test_pool_grows_in_a_helper_thread), UNIT(test_pool_may_go_while_it_grows),
+	  UNIT(test_pool_gives_each_item_once),
 	  UNIT(test_pool_gives_the_last_returned_item_first),
 	  UNIT(test_pool_counts_free_items_and_low_water), UNIT(test_pool_aligns_beyond_a_page),
 	  UNIT(test_pool_is_zeroed_and_untouched_until_used), UNIT(test_pool_of_none_is_empty),
