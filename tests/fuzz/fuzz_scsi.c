@@ -9,6 +9,7 @@
 #include "scsi/alua.h"
 #include "scsi/cdb.h"
 #include "scsi/inquiry.h"
+#include "scsi/reserve.h"
 #include "scsi/sense.h"
 
 #include <stdlib.h>
@@ -139,6 +140,29 @@ static void fuzz_alua(const uint8_t *data, size_t len)
 	alua_groups_have_port(data, len, 7);
 }
 
+static void fuzz_reserve(const uint8_t *data, size_t len)
+{
+	struct reserve_capabilities c;
+	struct reserve_registrant r;
+	size_t count = reserve_keys_count(data, len), at = 0, before = 0;
+	struct reserve_held held;
+	uint32_t needed;
+
+	for (size_t i = 0; i < count; i++)
+		reserve_keys_get(data, i);
+	if (reserve_list_header(data, len, NULL, &needed) == 0)
+		MUST(8 + count * 8 <= len && 8 + count * 8 <= needed);
+	if (reserve_held_decode(data, len, &held) == 0)
+		MUST(reserve_type_name(held.type) && (held.is_held || !held.key));
+	if (reserve_capabilities_decode(data, len, &c) == 0)
+		MUST(c.has_types || !c.types);
+	for (; reserve_status_next(data, len, &at, &r); before = at) {
+		MUST(at > before && at <= len);
+		MUST(strnlen(r.name, sizeof(r.name)) < sizeof(r.name));
+		MUST(r.is_holder || !r.type);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -150,6 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	fuzz_luns(data, len);
 	fuzz_mode(data, len);
 	fuzz_alua(data, len);
+	fuzz_reserve(data, len);
 	if (len >= 2)
 		MUST(cdb_name(data));
 	return 0;
