@@ -28,9 +28,14 @@ mode_t attr_format(const struct attr *row)
 	}
 }
 
+const struct verb *attr_verbs(const struct attr *row, const struct object *o)
+{
+	return row->verbs ? row->verbs : daemon_verbs(o->kind);
+}
+
 bool attr_is_shown(const struct attr *row, const struct object *o)
 {
-	if (row->type == ATTR_CTL && !daemon_verbs(o->kind))
+	if (row->type == ATTR_CTL && !attr_verbs(row, o))
 		return false;
 	return !row->is_shown || row->is_shown(o);
 }
@@ -116,7 +121,7 @@ void attr_print(const struct attr_dir *dir, const struct attr *row, struct objec
 		g_string_append(out, dir->readme);
 		break;
 	case ATTR_CTL:
-		command_help(daemon_verbs(o->kind), out);
+		command_help(attr_verbs(row, o), out);
 		break;
 	case ATTR_ERROR:
 		object_failures_print(o, out);

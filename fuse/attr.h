@@ -39,6 +39,8 @@ enum attr_json {
 };
 
 struct attr_dir;
+struct operation;
+struct verb;
 
 struct attr {
 	const char *name; /* NULL ends a table */
@@ -48,6 +50,12 @@ struct attr {
 	void (*show)(struct object *o, GString *out);
 	/* @value has no blanks around it. FALSE and @err: nothing has changed. */
 	gboolean (*store)(struct object *o, const char *value, GError **err);
+	/* ATTR_CTL: NULL: the verbs of the object's kind. */
+	const struct verb *verbs;
+	/* ATTR_CTL: what reading it tells when it is opened for that only, and takes time: appends
+	 * it to op->result and calls operation_finish(), now or later (takes a reference to keep
+	 * @op). NULL: reading tells the verbs. */
+	void (*fetch)(struct object *o, struct operation *op);
 	bool (*is_shown)(const struct object *o);  /* NULL: always */
 	struct object *(*object)(struct object *o); /* ATTR_DIR: whose directory; NULL: same */
 	const struct attr_dir *dir;		   /* ATTR_DIR */
@@ -89,6 +97,8 @@ struct attr_dir {
 #define ATTR_SETTING(name_, json_, show_, store_) \
 	{ name_, ATTR_VALUE, .mode = 0644, .json = json_, .show = show_, .store = store_ }
 
+/* Of a control file; NULL: there are none. */
+const struct verb *attr_verbs(const struct attr *row, const struct object *o);
 /* S_IFDIR, S_IFREG or S_IFLNK. */
 mode_t attr_format(const struct attr *row);
 /* Is @row in the directory of @o? */

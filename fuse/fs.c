@@ -289,7 +289,7 @@ void fs_cancel_commands(struct fs *fs)
 bool fs_is_idle(const struct fs *fs)
 {
 	list_for_each(link, &fs->handles)
-		if (list_entry(link, struct handle, link)->script)
+		if (handle_is_busy(list_entry(link, struct handle, link)))
 			return false;
 	return blkio_is_idle(&fs->blkio);
 }

@@ -76,9 +76,9 @@ struct fs *fs_new(struct loop *l, struct daemon *d, const struct fs_config *c,
 		  void *arg, GError **err);
 /* Mount, and take requests from the next turn of the loop on. */
 gboolean fs_mount(struct fs *fs, const char *mountpoint, GError **err);
-/* Interrupt the commands that control files are carrying out. */
+/* Interrupt the commands that control files are carrying out, and opens that wait for a target. */
 void fs_cancel_commands(struct fs *fs);
-/* No data request and no command is under way. */
+/* No data request, no command and no open is under way. */
 bool fs_is_idle(const struct fs *fs);
 /* Close the device and unmount, if it is still our mount. Idempotent. */
 void fs_unmount(struct fs *fs);

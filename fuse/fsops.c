@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The operations of the file system but for LUN data: one function each, called by libfuse from
- * fs.c. All answer at once, except a write to a control file. What has gone answers ESTALE when
+ * fs.c. All answer at once, except a write to a control file and an open that has to ask a
+ * target. What has gone answers ESTALE when
  * it is a directory (so that the kernel looks the path up again), ENODEV when it is a file; a
  * disk answers as in blkio.c.
  *
@@ -244,6 +245,17 @@ static int reply_open(fuse_req_t req, const struct handle *h, struct fuse_file_i
 	return fuse_reply_open(req, fi);
 }
 
+/* It may have gone while the target was asked. */
+static void on_opened(struct handle *h, fuse_req_t req, struct fuse_file_info *fi, int result)
+{
+	int error = result < 0 ? -result : gone_error(h->node);
+
+	if (error)
+		fuse_reply_err(req, error);
+	if (error || reply_open(req, h, fi) < 0)
+		handle_free(h);
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = live_node(req, ino);
@@ -253,6 +265,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (!n)
 		return;
 	r = handle_open(fs_of(req), n, fi->flags, fuse_req_ctx(req)->pid, &h);
+	if (r == -EINPROGRESS) {
+		handle_await(h, req, fi, on_opened);
+		return;
+	}
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Open files; handle.h has the states. Called by fsops.c. A write to a control file is answered
- * from script_done(), which the loop calls; the kernel does not release a file while a write on
- * it is unanswered, so a handle outlives its script unless the daemon ends -- and that
- * waits. */
+ * from script_done(), an open that had to ask a target from on_asked(), which the loop calls; the
+ * kernel does not release a file while a request on it is unanswered, so a handle outlives its
+ * script and its operation unless the daemon ends -- and that waits. */
 #include "fuse/handle.h"
 
 #include <assert.h>
@@ -66,17 +66,15 @@ static void count_pid(struct lun *lun, pid_t pid, int by)
 	}
 }
 
-static int open_disk(struct handle *h, int flags, pid_t pid)
+static int open_disk(struct handle *h)
 {
 	struct lun *lun = lun_of(h->node);
 
-	h->is_writer = (flags & O_ACCMODE) != O_RDONLY;
 	if (!lun->has_disk)
 		return lun->not_ready ? -lun->not_ready : -EIO;
 	if (h->is_writer && lun->disk->is_read_only)
 		return -EROFS;
 	h->is_counted = true;
-	h->pid = process_of(pid);
 	lun->open_count++;
 	lun->open_writers += h->is_writer;
 	count_pid(lun, h->pid, 1);
@@ -135,22 +133,80 @@ static int make_text(struct handle *h)
 	return 0;
 }
 
+/* --- opens that have to ask --- */
+
+/* @err is kept where people look for it; its errno, as a control file would tell it. */
+static int refuse_open(const struct handle *h, const GError *err)
+{
+	const struct node *n = h->node;
+	bool is_disk = n->row->type == ATTR_DISK;
+	g_autofree char *what = g_strdup_printf("opening %s%s", n->row->name,
+						is_disk ? " for writing" : "");
+
+	if (error_errno(err) != EINTR)
+		object_fail(n->obj, what, err);
+	return -script_errno(err);
+}
+
+static void on_asked(struct operation *op, void *arg)
+{
+	struct handle *h = arg;
+	fuse_req_t req = h->req;
+	struct fuse_file_info fi = h->fi;
+	int r = 0;
+
+	h->op = NULL;
+	h->req = NULL;
+	if (op->error)
+		r = refuse_open(h, op->error);
+	else if (h->node->row->type == ATTR_DISK)
+		r = open_disk(h);
+	else
+		h->text = texts_new(&h->fs->texts, g_string_new(op->result->str));
+	operation_unref(op);
+	h->opened(h, req, &fi, r);
+}
+
+static void on_interrupt(fuse_req_t req, void *data)
+{
+	(void)req;
+	handle_cancel(data);
+}
+
+void handle_await(struct handle *h, fuse_req_t req, const struct fuse_file_info *fi,
+		  void (*opened)(struct handle *h, fuse_req_t req, struct fuse_file_info *fi,
+				 int result))
+{
+	h->req = req;
+	h->fi = *fi;
+	h->opened = opened;
+	/* Calls on_interrupt() now if the interrupt is here already. */
+	fuse_req_interrupt_func(req, on_interrupt, h);
+}
+
 int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct handle **ret)
 {
 	struct handle *h = handle_new(fs, n);
-	int r = 0;
+	void (*question)(struct object *o, struct operation *op) = NULL;
+	int r = -EINPROGRESS;
 
-	if (n->row->type == ATTR_DISK)
-		r = open_disk(h, flags, pid);
-	else
-		r = make_text(h);
+	h->is_writer = (flags & O_ACCMODE) != O_RDONLY;
 	h->has_cursor = n->row->type == ATTR_CTL;
-	if (r < 0) {
-		handle_free(h);
-		return r;
+	if (n->row->type == ATTR_DISK)
+		h->pid = process_of(pid);
+	if (!h->is_writer)
+		question = n->row->fetch;
+	if (question) {
+		h->op = operation_new(fs->loop, on_asked, h);
+		question(n->obj, h->op);
+	} else {
+		r = n->row->type == ATTR_DISK ? open_disk(h) : make_text(h);
 	}
-	*ret = h;
-	return 0;
+	if (r < 0 && r != -EINPROGRESS)
+		handle_free(h);
+	else
+		*ret = h;
+	return r;
 }
 
 /* The script ends in the middle of a line that nobody will complete. */
@@ -158,7 +214,7 @@ static void report_tail(struct handle *h)
 {
 	const struct node *n = h->node;
 	g_autofree char *line = g_strndup(h->tail, h->tail_bytes);
-	g_autofree char *shown = command_shown(line, daemon_verbs(n->obj->kind));
+	g_autofree char *shown = command_shown(line, attr_verbs(n->row, n->obj));
 	g_autoptr(GString) place = g_string_new(NULL);
 	g_autoptr(GError) err = NULL;
 
@@ -195,9 +251,14 @@ struct handle *handle_open_dir(struct fs *fs, struct node *n)
 	return h;
 }
 
+bool handle_is_busy(const struct handle *h)
+{
+	return h->script || h->op;
+}
+
 void handle_free(struct handle *h)
 {
-	assert(!h->script);
+	assert(!handle_is_busy(h));
 	if (h->is_counted)
 		close_disk(h);
 	if (h->tail && !h->split_error)
@@ -294,12 +355,6 @@ static void script_done(void *arg, const GError *err, const char *reply)
 	fuse_reply_err(req, error_errno(err));
 }
 
-static void on_interrupt(fuse_req_t req, void *data)
-{
-	(void)req;
-	handle_cancel(data);
-}
-
 /* Is this the begin of something longer? Buffers are multiples of a page. The kernel splits a
  * write at 256 pages of memory, and the first of those may be used in part only. */
 static bool is_cut(const char *text, size_t len)
@@ -344,7 +399,7 @@ static void run_lines(struct handle *h, fuse_req_t req, const char *text, size_t
 	attr_place(h->node->dir, o, place);
 	h->req = req;
 	h->script =
-		script_run(h->fs->loop, o, daemon_verbs(o->kind), text, len, script_done, h);
+		script_run(h->fs->loop, o, attr_verbs(h->node->row, o), text, len, script_done, h);
 	script_set_place(h->script, place->str);
 	/* Calls on_interrupt() now if the interrupt is here already. */
 	fuse_req_interrupt_func(req, on_interrupt, h);
@@ -406,6 +461,8 @@ void handle_write(struct handle *h, fuse_req_t req, const char *text, size_t len
 
 void handle_cancel(struct handle *h)
 {
+	if (h->op)
+		operation_cancel(h->op, EINTR);
 	if (h->script)
 		script_cancel(h->script);
 }

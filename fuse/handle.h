@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Open files and directories. What a value file, README or status.json says is made when it is
  * opened, so that reading it piece by piece gives one consistent text. A control file
- * remembers the reply to the last write.
+ * remembers the reply to the last write. Some opens have to ask a target first: for the text
+ * (attr.fetch), or whether a guarded disk may be written to.
  *
- *   a ctl is   true in it                                               next
- *   idle       script NULL; reads give the verbs, or the last reply     running
- *   running    a write waits: req is unanswered, script is under way    idle
+ *   a handle is   true in it                                               next
+ *   opening       open(2) waits: req is unanswered, op is under way        idle, (freed)
+ *   idle          op and script NULL; reads give the text, of a ctl the    running
+ *                 verbs, what was fetched, or the last reply
+ *   running       a write to a ctl waits: req is unanswered, script is     idle
+ *                 under way
  *
  * A script may be longer than one write: programs write buffer by buffer and the kernel splits
  * what is over 1 MiB, in the middle of a line. A write that looks cut (is_cut() in handle.c)
@@ -24,6 +28,7 @@
 
 struct fs;
 struct node;
+struct operation;
 struct script;
 
 struct handle {
@@ -42,6 +47,9 @@ struct handle {
 	uint64_t events_seen; /* seq of the last one in @text */
 	size_t cursor;	      /* where the next read is, if @has_cursor */
 	bool has_cursor;      /* a ctl, or a written value: the file offset does not count */
+	struct operation *op; /* asks what the open has to wait for; NULL */
+	struct fuse_file_info fi; /* of that open */
+	void (*opened)(struct handle *h, fuse_req_t req, struct fuse_file_info *fi, int result);
 	struct script *script;
 	fuse_req_t req;
 	size_t req_bytes;
@@ -60,18 +68,25 @@ struct handle_entry {
 	mode_t format;
 };
 
-/* Opens @n for process @pid with open(2)'s @flags. 0, or -errno and nothing is open. */
+/* Opens @n for process @pid with open(2)'s @flags. 0, or -errno and nothing is open; of these
+ * -EINPROGRESS is none: a target is being asked, call handle_await() now. */
 int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct handle **ret);
+/* @opened runs later, exactly once, and is to answer @req: 0, or -errno; then free @h. */
+void handle_await(struct handle *h, fuse_req_t req, const struct fuse_file_info *fi,
+		  void (*opened)(struct handle *h, fuse_req_t req, struct fuse_file_info *fi,
+				 int result));
 /* A directory; its entries come with handle_list(). */
 struct handle *handle_open_dir(struct fs *fs, struct node *n);
-/* No script may be running. */
+/* Is a request unanswered that open or write waits in? */
+bool handle_is_busy(const struct handle *h);
+/* Not while it is busy. */
 void handle_free(struct handle *h);
 
 /* Answers @req from the text. */
 void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset);
 /* Answers @req, at once or when the command has ended. */
 void handle_write(struct handle *h, fuse_req_t req, const char *text, size_t len);
-/* Interrupt the command under way, if any. */
+/* Interrupt the open or the command under way, if any. */
 void handle_cancel(struct handle *h);
 
 /* Take a fresh list of the directory's entries. */
