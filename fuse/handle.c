@@ -17,6 +17,7 @@
 #include "core/daemon.h"
 #include "core/event.h"
 #include "core/lun.h"
+#include "core/reservation.h"
 #include "fuse/fs.h"
 
 #define CUT_BYTES 4096 /* what buffers are multiples of */
@@ -196,6 +197,8 @@ int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct hand
 		h->pid = process_of(pid);
 	if (!h->is_writer)
 		question = n->row->fetch;
+	if (n->row->type == ATTR_DISK && h->is_writer && reservation_is_guarded(lun_of(n)))
+		question = reservation_check;
 	if (question) {
 		h->op = operation_new(fs->loop, on_asked, h);
 		question(n->obj, h->op);

@@ -8,16 +8,24 @@
 #include "base/error.h"
 #include "core/daemon.h"
 #include "core/lun.h"
+#include "core/reservation.h"
 #include "core/target.h"
 
 #define DAEMON(o) container_of(o, struct daemon, obj)
 #define LUN(o) container_of(o, struct lun, obj)
+#define TYPE_DISK 0x00
 
 /* --- targets/IQN/lunN/ --- */
 
 static bool has_disk(const struct object *o)
 {
 	return container_of(o, const struct lun, obj)->has_disk;
+}
+
+/* Not only a disk that is ready: a reservation may be what is in the way of its being so. */
+static bool can_be_reserved(const struct object *o)
+{
+	return container_of(o, const struct lun, obj)->inquiry.type == TYPE_DISK;
 }
 
 static void show_state(struct object *o, GString *out)
@@ -183,6 +191,8 @@ static const struct attr lun_attrs[] = {
 	{ "provisioning", ATTR_VALUE, .mode = 0444, .json = ATTR_JSON_PAIRS,
 	  .show = show_provisioning, .is_shown = has_disk },
 	ATTR_FILE("stats", ATTR_JSON_PAIRS, show_stats),
+	{ "reservations", ATTR_CTL, .mode = 0644, .is_shown = can_be_reserved,
+	  .verbs = reservation_verbs, .fetch = reservation_list },
 	ATTR_DIR_ROW("paths", tree_paths_dir),
 	{ 0 },
 };
@@ -210,6 +220,7 @@ const struct attr_dir tree_lun_dir = {
 		"write_cache whether the target has one, which fsync empties; fua: ... or not\n"
 		"provisioning: thin or thick, and whether holes can be made\n"
 		"stats       counters\n"
+		"reservations: who has it; `register KEY`, `reserve TYPE` ... written to it\n"
 		"paths/      a directory for each session by which it is reached\n"
 		"\n"
 		"	dd if=disk of=/dev/null bs=1M count=100 iflag=direct\n"

@@ -65,6 +65,7 @@ static void disk_free(struct loop_reap *r)
 	loop_timer_done(&d->watch_timer);
 	loop_call_cancel(&d->finish);
 	loop_call_cancel(&d->kick);
+	g_free(d->reservation);
 	g_list_free(d->luns);
 	g_free(d);
 }
@@ -621,6 +622,8 @@ static int64_t disk_again_ms(struct disk *d, struct disk_io *io, struct path *p,
 {
 	switch (v->class) {
 	case SENSE_FAIL:
+		if (v->is_conflict && d->ops && d->ops->conflict)
+			d->ops->conflict(d);
 		if (v->is_conflict && io->conflicts++ < DISK_CONFLICTS_MAX)
 			return DISK_CONFLICT_MS;
 		return -v->errno_value;

@@ -78,6 +78,7 @@
 #include "scsi/sense.h"
 
 struct disk;
+struct reservation;
 
 enum disk_op {
 	DISK_READ,
@@ -160,6 +161,8 @@ struct disk_ops {
 	void (*verify)(struct path *p);
 	/* The target is being asked to make the port group of @p active. */
 	void (*activating)(struct disk *d, struct path *p);
+	/* A command met RESERVATION CONFLICT, and is sent again a few times. */
+	void (*conflict)(struct disk *d);
 	/* disk_watch(): the time has come. */
 	void (*look)(struct disk *d);
 };
@@ -189,6 +192,7 @@ struct disk {
 	uint32_t max_command_blocks;
 	bool is_read_only, has_write_cache, has_fua;
 	struct disk_provision provision;
+	struct reservation *reservation; /* what is known: reservation.c. One block; NULL: nothing */
 	/* Commands that may have left something in the unit's write cache, and how many of them a
 	 * SYNCHRONIZE CACHE has covered. Equal: a flush has nothing to do. */
 	uint64_t written, flushed;

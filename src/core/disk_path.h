@@ -86,6 +86,14 @@ struct path {
 	enum alua_access access; /* as told last; OPTIMIZED without ALUA */
 	bool is_mute;		 /* did not answer when asked for target port groups */
 
+	/* its persistent reservation key, as far as is known (reservation.h) */
+	bool has_key;
+	bool is_key_shared; /* by the verb: further paths get it, too */
+	bool is_key_kept;   /* ... with APTPL */
+	unsigned key_life;  /* session->lives when it was registered, or found to be */
+	uint64_t key;
+	unsigned legacy_life; /* session->lives when it did RESERVE of SCSI-2; 0: it did not */
+
 	unsigned errors_in_row;
 	int64_t error_us; /* loop time of the last one: those sent before do not count again */
 	struct query *look; /* under way: to find out how it is (disk_watch.c) */

@@ -223,6 +223,9 @@ static const struct row own_rows[EVENT_OWN_END - FIRST_OWN] = {
 	OWN(EVENT_CACHE_IN_DOUBT) = { INFO, "cache-in-doubt",
 		"The unit was reset while its write cache held data; if that was a loss of power, "
 		"what was written since the last fsync is gone.", RAISED },
+	OWN(EVENT_RESERVATION_CHANGED) = { WARNING, "reservation-changed",
+		"A LUN's reservations were preempted, released or cleared, perhaps by others.",
+		RAISED },
 };
 
 /* clang-format on */

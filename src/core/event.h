@@ -43,6 +43,7 @@ enum event_own {
 	EVENT_RENEGOTIATED,
 	EVENT_CACHE_LOST,    /* a unit was without power, and its write cache was not empty */
 	EVENT_CACHE_IN_DOUBT, /* ... or perhaps: it was reset */
+	EVENT_RESERVATION_CHANGED, /* by another initiator, or a key of ours is gone */
 	EVENT_OWN_END
 };
 

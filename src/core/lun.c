@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "core/disk_watch.h"
 #include "core/event.h"
+#include "core/reservation.h"
 #include "core/target.h"
 
 #define HINT_MIN 4096
@@ -98,7 +99,11 @@ static void on_disk_changed(struct disk *d, struct path *p, enum sense_class wha
 		lun_was_reset(p ? p->lun : d->luns->data, what);
 		return;
 	}
-	if (!n || !nexus_is_usable(n) || what == SENSE_RESERVATION_CHANGED)
+	if (what == SENSE_RESERVATION_CHANGED) {
+		reservation_attention(d, p);
+		return;
+	}
+	if (!n || !nexus_is_usable(n))
 		return;
 	/* Not one byte more of it before it is known whose it is. */
 	if (what == SENSE_LUNS_CHANGED || what == SENSE_INQUIRY_CHANGED) {
@@ -172,6 +177,12 @@ static struct daemon *daemon_of(const struct disk *d)
 static void on_disk_failed(struct disk *d, const char *what, int code, int errno_value,
 			   const char *why)
 {
+	char text[800];
+
+	if (errno_value == EBUSY && *reservation_blame(d)) {
+		g_snprintf(text, sizeof(text), "%s: %s", why, reservation_blame(d));
+		why = text;
+	}
 	for (GList *k = d->luns; k; k = k->next)
 		object_fail_text(&((struct lun *)k->data)->obj, what, code, errno_value, why);
 	if (may_tell(d))
@@ -198,6 +209,7 @@ static void on_path_changed(struct disk *d, struct path *p, enum path_state befo
 	if (!path_state_is_usable(p->state))
 		return;
 	d->is_activated = false;
+	reservation_share(d);
 	if (!p->lun->has_disk) /* what it could not tell before */
 		lun_verify(p);
 }
@@ -212,6 +224,7 @@ static void on_activating(struct disk *d, struct path *p)
 static const struct disk_ops disk_ops = {
 	.changed = on_disk_changed,
 	.failed = on_disk_failed,
+	.conflict = reservation_conflict,
 	.path_changed = on_path_changed,
 	.verify = lun_verify,
 	.activating = on_activating,

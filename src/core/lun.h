@@ -54,6 +54,7 @@ struct lun_facts {
 	struct alua_port port;
 	bool has_access; /* it knows ALUA, and told: */
 	enum alua_access access;
+	bool is_registered;	  /* the static reservation key of the session, just now */
 	char register_error[160]; /* why a static reservation key could not be registered; "" */
 	struct lun *twin;	  /* of another target, and surely the same; NULL: none known */
 	char no_twin[200];	  /* why the one that tells the same name is not; "" */

@@ -11,6 +11,7 @@
 #include "core/disk_watch.h"
 #include "core/event.h"
 #include "core/lun_merge.h"
+#include "core/reservation.h"
 #include "core/target.h"
 
 #define TYPE_DISK 0x00
@@ -174,8 +175,9 @@ static void set_access(struct path *p, const struct lun_facts *f)
 }
 
 /* It leads to @p->lun. Whether that has still the same size is known only with a capacity. */
-static void update_path(struct path *p, const struct lun_facts *f)
+static void update_path(struct path *p, const struct nexus *n, const struct lun_facts *f)
 {
+	reservation_found(p, n, f);
 	if (p->is_lost) /* it is not: it has just been looked at */
 		p->is_failed = p->is_verified = p->is_lost = false;
 	set_access(p, f);
@@ -190,7 +192,7 @@ static void add_path(struct lun *l, struct nexus *n, const struct lun_facts *f)
 {
 	struct path *p = disk_path_add(l->disk, l, n->session, f->wire);
 
-	update_path(p, f);
+	update_path(p, n, f);
 	p->is_announced = true;
 	event_emit(l->target->daemon, EVENT_PATH_ADDED, "%s: path by session %u via %s: %s",
 		   l->disk->name, n->session->sid, n->portal, path_state_name(p->state));
@@ -291,7 +293,7 @@ void lun_found(struct nexus *n, const struct lun_facts *f)
 	lun_update(l, f);
 	lun_take_timeout(l, n->session);
 	if (p)
-		update_path(p, f);
+		update_path(p, n, f);
 	else
 		add_path(l, n, f);
 	tell_register(l, n, f);

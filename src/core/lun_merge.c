@@ -11,6 +11,7 @@
 
 #include "core/event.h"
 #include "core/query.h"
+#include "core/reservation.h"
 #include "core/target.h"
 #include "scsi/cdb.h"
 
@@ -334,4 +335,5 @@ void lun_merge(struct lun *l, const struct lun_facts *f)
 	move_paths(l->disk, twin->disk);
 	move_units(l->disk, twin->disk);
 	lun_combine(twin->disk);
+	reservation_share(twin->disk);
 }

@@ -91,6 +91,8 @@ const struct command_key login_keys[] = {
 	  .help = "one of several sessions with the target; all of them must have it" },
 	{ "pr_key", COMMAND_NUMBER, 1, UINT64_MAX,
 	  .help = "persistent reservation key, registered at each unit by each path" },
+	{ "guard", COMMAND_BOOL,
+	  .help = "opening a unit for writing needs its persistent reservation" },
 	{ "persist", COMMAND_BOOL, .help = "log in at every start; only no in this version" },
 	{ "expose", COMMAND_CHOICE, .choices = "file|block|none",
 	  .help = "what becomes of the units; only file in this version" },

@@ -168,6 +168,7 @@ static unsigned build_register(const struct probe *p, uint8_t *cdb, uint32_t *re
 
 static void take_register(struct probe *p, const struct query_answer *a)
 {
+	p->facts.is_registered = !a->result;
 	if (a->result)
 		g_strlcpy(p->facts.register_error, a->text, sizeof(p->facts.register_error));
 }

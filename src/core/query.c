@@ -163,7 +163,7 @@ static void query_judge(struct query *q)
 		break;
 	default: /* unit attentions, and what was disturbed on the way */
 		q->answer.seen |= 1u << verdict.class;
-		if (!q->is_scan)
+		if (!q->is_scan || verdict.class == SENSE_RESERVATION_CHANGED)
 			query_tell(q, verdict.class, NULL);
 		if (q->is_change && q->answer.sense.key != SENSE_KEY_UNIT_ATTENTION)
 			query_end(q, -verdict.errno_value, q->text);

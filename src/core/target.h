@@ -91,6 +91,7 @@ struct nexus {
 	bool is_multipath; /* logged in with multipath=yes: may be one of several (C5) */
 	bool has_pr_key;   /* to be registered at each unit (pr_key=) */
 	uint64_t pr_key;
+	bool is_guarded; /* guard=yes: its units are written to only while reserved for us */
 };
 /* "retrying" while it has no connection and is being brought back; else the session's state. */
 const char *nexus_state_name(const struct nexus *n);

@@ -161,6 +161,7 @@ static struct nexus *make_nexus(struct target_login *l, const struct dial_result
 	struct nexus *n = nexus_new(l->target, r->session, r->portal);
 
 	n->is_multipath = is_yes(&l->options, "multipath");
+	n->is_guarded = is_yes(&l->options, "guard");
 	n->has_pr_key = login_option_number(&l->options, "pr_key", &n->pr_key);
 	l->sid = r->session->sid;
 	l->original = g_strdup(r->moved ? r->moved : l->portals->pdata[r->index]);
