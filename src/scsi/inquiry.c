@@ -190,6 +190,8 @@ static bool next_designator(const uint8_t **body, size_t *len, struct inquiry_de
 		.code_set = d[0] & 0x0f,
 		.association = d[1] >> 4 & 3,
 		.type = d[1] & 0x0f,
+		.has_protocol = (d[1] & 0x80) && (d[1] >> 4 & 3) != ASSOCIATION_LOGICAL_UNIT,
+		.protocol = d[0] >> 4,
 		.id = d + DESIGNATOR_HEADER,
 		.len = d[3],
 	};

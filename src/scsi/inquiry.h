@@ -37,6 +37,8 @@ int inquiry_wwid(const uint8_t *data, size_t len, char *buf, size_t size);
  * that is cut short. @id points into the page. */
 struct inquiry_designator {
 	uint8_t code_set, association, type;
+	bool has_protocol;
+	uint8_t protocol; /* SPC-4 7.6.1, when @has_protocol: 5 is iSCSI */
 	const uint8_t *id;
 	size_t len;
 };
@@ -76,6 +78,8 @@ void luns_get(const uint8_t *data, size_t i, uint8_t lun[8]);
 int lun_decode(const uint8_t lun[8], uint32_t *ret_number);
 void lun_encode(uint32_t number, uint8_t lun[8]); /* @number <= LUN_NUMBER_MAX */
 #define LUN_NUMBER_MAX 16383
+/* "peripheral", "flat", "logical unit", "well known", ...: SAM-5 4.7.7. Any eight bytes. */
+const char *lun_method_name(const uint8_t lun[8]);
 
 struct mode_caching {
 	bool is_write_protected, has_dpo_fua;

@@ -78,3 +78,23 @@ void lun_encode(uint32_t number, uint8_t lun[8])
 	memset(lun, 0, LUN_BYTES);
 	put_be16(lun, (uint16_t)(number < 256 ? number : METHOD_FLAT << 14 | number));
 }
+
+const char *lun_method_name(const uint8_t lun[8])
+{
+	/* The low six bits: length, and extended address method. */
+	enum { WELL_KNOWN = 0xc1, EXTENDED_FLAT = 0xd2, LONG_FLAT = 0xe2, NONE = 0xff };
+	static const char *const names[] = { "peripheral", "flat", "logical unit", "extended" };
+
+	switch (lun[0]) {
+	case WELL_KNOWN:
+		return "well known";
+	case EXTENDED_FLAT:
+		return "extended flat";
+	case LONG_FLAT:
+		return "long extended flat";
+	case NONE:
+		return "not specified";
+	default:
+		return names[lun[0] >> 6];
+	}
+}

@@ -8,6 +8,7 @@
  */
 #include "scsi/alua.h"
 #include "scsi/cdb.h"
+#include "scsi/describe.h"
 #include "scsi/inquiry.h"
 #include "scsi/reserve.h"
 #include "scsi/sense.h"
@@ -163,6 +164,76 @@ static void fuzz_reserve(const uint8_t *data, size_t len)
 	}
 }
 
+/* ---- a sink that holds describe.c to its word ---- */
+
+static bool in_list, is_record_list, has_told;
+
+static void on_put(struct describe_sink *s, const char *name, const struct describe_value *v)
+{
+	static volatile uint8_t sum;
+
+	(void)s;
+	has_told = true;
+	MUST((name == NULL) == (in_list && !is_record_list));
+	switch (v->kind) {
+	case DESCRIBE_NUMBER:
+	case DESCRIBE_HEX:
+		break;
+	case DESCRIBE_FLAG:
+		MUST(v->number <= 1);
+		break;
+	case DESCRIBE_TEXT:
+		MUST(is_printable_text(v->text, 512));
+		break;
+	case DESCRIBE_BYTES:
+		for (size_t i = 0; i < v->len; i++)
+			sum ^= v->bytes[i];
+		break;
+	}
+}
+
+static void on_begin(struct describe_sink *s, const char *name, bool has_records)
+{
+	(void)s;
+	MUST(name && !in_list);
+	in_list = has_told = true;
+	is_record_list = has_records;
+}
+
+static void on_item(struct describe_sink *s)
+{
+	(void)s;
+	MUST(in_list && is_record_list);
+}
+
+static void on_end(struct describe_sink *s)
+{
+	(void)s;
+	MUST(in_list);
+	in_list = false;
+}
+
+static void fuzz_describe(const uint8_t *data, size_t len)
+{
+	static int (*const all[])(const uint8_t *data, size_t len, struct describe_sink *s) = {
+		describe_inquiry, describe_capacity_10, describe_capacity_16, describe_luns
+	};
+	struct describe_sink sink = { on_put, on_begin, on_item, on_end };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		has_told = false;
+		MUST(all[i](data, len, &sink) == 0 || !has_told);
+		MUST(!in_list);
+	}
+	if (len >= 2)
+		describe_page(data[1], data, len, &sink);
+	MUST(!in_list);
+	describe_inquiry_bytes(true, data, len);
+	describe_inquiry_bytes(false, data, len);
+	if (len >= 8)
+		MUST(lun_method_name(data));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -175,6 +246,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	fuzz_mode(data, len);
 	fuzz_alua(data, len);
 	fuzz_reserve(data, len);
+	fuzz_describe(data, len);
 	if (len >= 2)
 		MUST(cdb_name(data));
 	return 0;
