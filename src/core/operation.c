@@ -82,6 +82,7 @@ void operation_unref(struct operation *op)
 	loop_call_cancel(&op->done_call);
 	g_clear_error(&op->error);
 	g_string_free(op->result, TRUE);
+	g_free(op->reply);
 	g_free(op->where);
 	g_free(op);
 }
@@ -111,6 +112,12 @@ void operation_result(struct operation *op, const char *key, const char *fmt, ..
 	va_end(args);
 	g_string_append_printf(op->result, " %s=", key);
 	operation_quote(op->result, value, false);
+}
+
+void operation_reply(struct operation *op, const char *line)
+{
+	g_free(op->reply);
+	op->reply = g_strdup(line);
 }
 
 void operation_where(struct operation *op, const char *fmt, ...)

@@ -31,6 +31,7 @@ struct operation {
 	enum operation_state state;
 	GError *error;	 /* FINISHED: why it failed, or NULL; CANCELLING: why it will */
 	GString *result; /* " key=value" words for the reply */
+	char *reply;	 /* the whole line, in place of "ok" and @result; NULL: those */
 	char *where;	 /* what the error is about, "TARGET/PORTAL"; NULL: the object itself */
 	int64_t timeout_ms;
 	struct loop_timer timer;
@@ -58,6 +59,8 @@ void operation_set_timeout(struct operation *op, int64_t timeout_ms);
 /* Add "key=value" to the reply; values with blanks or quotes are quoted. */
 void operation_result(struct operation *op, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The reply is this line (copied, without a newline) when the operation ends well. */
+void operation_reply(struct operation *op, const char *line);
 /* What an error from now on is about: `where=` of the reply. The last call counts. */
 void operation_where(struct operation *op, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

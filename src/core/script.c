@@ -208,7 +208,10 @@ static void on_op_done(struct operation *op, void *arg)
 		fail(s, op->error, op->where);
 		return;
 	}
-	g_string_append_printf(s->reply, "ok%s\n", op->result->str);
+	if (op->reply)
+		g_string_append_printf(s->reply, "%s\n", op->reply);
+	else
+		g_string_append_printf(s->reply, "ok%s\n", op->result->str);
 	s->op = NULL;
 	operation_unref(op);
 	loop_call_queue(s->loop, &s->step);

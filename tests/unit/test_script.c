@@ -51,6 +51,16 @@ static void run_fail(struct object *o, const struct command *cmd, struct operati
 	operation_finish(op, err);
 }
 
+static void run_json(struct object *o, const struct command *cmd, struct operation *op)
+{
+	(void)o;
+	(void)cmd;
+	operation_result(op, "lost", "yes");
+	operation_reply(op, "[1]");
+	operation_reply(op, "{\"a\":[]}");
+	operation_finish(op, NULL);
+}
+
 static void end_waiting(GError *err)
 {
 	struct operation *op = waiting;
@@ -94,6 +104,7 @@ static const struct verb verbs[] = {
 	{ "fail", "[WHERE]", 0, 1, keys, NULL, run_fail, "" },
 	{ "wait", "", 0, 0, keys, NULL, run_wait, "" },
 	{ "gone", "", 0, 0, NULL, NULL, run_gone, "" },
+	{ "json", "", 0, 0, NULL, NULL, run_json, "" },
 	{ 0 },
 };
 
@@ -203,6 +214,13 @@ static void test_script_has_a_reply_line_for_each_line(void)
 	tear_down();
 }
 
+static void test_script_reply_may_be_a_line_of_its_own(void)
+{
+	set_up();
+	expect("ok 1\njson\njson nowait=yes\n", 0, "ok arg=1\n{\"a\":[]}\nok\n");
+	tear_down();
+}
+
 static void test_script_failure_is_told_as_tree_md_says(void)
 {
 	set_up();
@@ -257,7 +275,7 @@ static void test_script_grammar_error_is_einval(void)
 	set_up();
 	expect("fali", EINVAL,
 	       "error code=ISDSC_INVALID_PARAMETER number=0xEFFF0056 errno=EINVAL "
-	       "where=target text=\"unknown verb fali; there are: ok, fail, wait, gone\"\n");
+	       "where=target text=\"unknown verb fali; there are: ok, fail, wait, gone, json\"\n");
 	CU_ASSERT_STRING_EQUAL(obj->failures[0]->what, "...");
 	tear_down();
 }
@@ -566,6 +584,7 @@ static void test_script_errno_is_the_same_everywhere(void)
 UNIT_MAIN("script", UNIT(test_script_one_line_is_answered_ok),
 	  UNIT(test_script_last_line_needs_no_newline), UNIT(test_script_nothing_to_do_is_fine),
 	  UNIT(test_script_has_a_reply_line_for_each_line),
+	  UNIT(test_script_reply_may_be_a_line_of_its_own),
 	  UNIT(test_script_failure_is_told_as_tree_md_says),
 	  UNIT(test_script_failure_without_a_place_is_about_the_object),
 	  UNIT(test_script_stops_at_the_first_failure_and_names_the_line),
