@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What people ask a unit: one query, whose answer goes into the reply; and pings of a
- * connection. An inspection lives from its start to the callback or the cancel; it holds
+/* What people ask a unit: a query, whose answer goes into the reply (perhaps a second one, when
+ * there is more than was asked for, or another way to ask); and pings of a connection. An inspection lives from its start to the callback or the cancel; it holds
  * references of the operation, and of the unit or connection, and the end of the daemon waits
  * for it (its session is closed by then, so that is soon). */
 #include "core/inspect.h"
@@ -9,27 +9,49 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "core/query.h"
 #include "core/target.h"
+#include "core/tell.h"
 #include "scsi/cdb.h"
 
 #define INQUIRY_BYTES 252
 #define INQUIRY_BYTES_LONG 4096
+/* The allocation length has one byte before SPC-3, and two from then on. */
+#define INQUIRY_BYTES_MAX 255
+#define INQUIRY_BYTES_LONG_MAX 65535
 #define SPC_3 5
 #define LIST_BYTES 65536
+#define CAPACITY_10_BYTES 8
+#define CAPACITY_16_BYTES 32
 #define PING_RETRY_MS 10 /* the keep-alive's own ping is under way */
 #define PINGS_MAX 8	 /* of a connection: they take turns by asking again */
 
-/* ---- one query ---- */
+/* ---- one query, or two ---- */
+
+struct inspection;
+
+/* What is asked, and how the answer is told. */
+struct question {
+	unsigned (*build)(const struct inspection *i, uint8_t *cdb);
+	/* 0 or -errno: not understood, and nothing was told. */
+	int (*tell)(const struct inspection *i, const struct query_answer *a, struct tell *t);
+	/* What the whole answer takes, as its begin says; NULL: what was asked for. */
+	uint32_t (*needed)(const struct inspection *i, const struct query_answer *a);
+	/* Asked when the target does not know this one; NULL: nothing. */
+	const struct question *otherwise;
+	uint32_t bytes; /* asked for at first */
+};
 
 struct inspection {
 	struct lun *lun;
 	struct operation *op;
 	struct query *query;
+	const struct question *question;
+	uint32_t bytes; /* asked for */
+	uint32_t bytes_max;
+	bool is_second; /* asked again, for the whole answer */
 	int page;
-	/* Puts the answer into the reply. 0 or -errno: not understood. */
-	int (*tell)(struct inspection *i, const struct query_answer *a);
+	bool is_json;
 };
 
 static void inspection_end(struct inspection *i, GError *err)
@@ -42,6 +64,46 @@ static void inspection_end(struct inspection *i, GError *err)
 	g_free(i);
 }
 
+static int tell_answer(struct inspection *i, const struct query_answer *a)
+{
+	struct tell *t = tell_new(i->op, i->is_json);
+	int r = i->question->tell(i, a, t);
+
+	if (r < 0)
+		tell_drop(t);
+	else
+		tell_end(t);
+	return r;
+}
+
+static void ask(struct inspection *i, struct path *p);
+
+/* There is more, or another way to ask: false, and nothing is under way. */
+static bool ask_again(struct inspection *i, const struct query_answer *a)
+{
+	const struct question *q = i->question;
+	struct path *p = lun_usable_path(i->lun);
+	uint32_t needed;
+
+	if (!p)
+		return false;
+	if (a->result < 0) {
+		if (!q->otherwise || !query_is_refused(a))
+			return false;
+		i->question = q->otherwise;
+		i->bytes = q->otherwise->bytes;
+		ask(i, p);
+		return true;
+	}
+	needed = q->needed && !i->is_second ? MIN(q->needed(i, a), i->bytes_max) : 0;
+	if (needed <= i->bytes)
+		return false;
+	i->bytes = needed;
+	i->is_second = true;
+	ask(i, p);
+	return true;
+}
+
 static void on_answer(void *arg, const struct query_answer *a)
 {
 	struct inspection *i = arg;
@@ -49,8 +111,10 @@ static void on_answer(void *arg, const struct query_answer *a)
 	int r = a->result;
 
 	i->query = NULL;
+	if (ask_again(i, a))
+		return;
 	if (r == 0)
-		r = i->tell(i, a);
+		r = tell_answer(i, a);
 	if (r < 0)
 		error_set_errno(&err, ISDSC_SCSI_REQUEST_FAILED, -r, "%s: %s",
 				i->lun->disk->name,
@@ -66,10 +130,17 @@ static void on_cancel(struct operation *op)
 	inspection_end(i, NULL);
 }
 
-static void inspect(struct lun *l, int page, const uint8_t *cdb, unsigned cdb_bytes,
-		    uint32_t data_bytes,
-		    int (*tell)(struct inspection *i, const struct query_answer *a),
-		    struct operation *op)
+static void ask(struct inspection *i, struct path *p)
+{
+	uint8_t cdb[TASK_CDB_MAX];
+	unsigned cdb_bytes = i->question->build(i, cdb);
+
+	i->query = query_start(p->session, p->wire, cdb, cdb_bytes, i->bytes, on_answer, i);
+}
+
+/* @bytes, @bytes_max: asked for at first, and at most. */
+static void inspect(struct lun *l, const struct question *q, int page, uint32_t bytes,
+		    uint32_t bytes_max, bool is_json, struct operation *op)
 {
 	struct path *p = lun_usable_path(l);
 	struct inspection *i;
@@ -85,19 +156,144 @@ static void inspect(struct lun *l, int page, const uint8_t *cdb, unsigned cdb_by
 	i->lun = l;
 	object_ref(&l->obj);
 	i->op = operation_ref(op);
+	i->question = q;
 	i->page = page;
-	i->tell = tell;
+	i->bytes = bytes;
+	i->bytes_max = bytes_max;
+	i->is_json = is_json;
 	daemon_hold(l->target->daemon);
 	operation_step(op, on_cancel, i);
-	i->query = query_start(p->session, p->wire, cdb, cdb_bytes, data_bytes, on_answer, i);
+	ask(i, p);
 }
 
-static void tell_data(struct operation *op, const struct query_answer *a)
+static void tell_data(struct tell *t, const struct query_answer *a)
 {
-	g_autofree char *hex = text_encode_hex(a->data, a->bytes);
+	tell_number(t, "bytes", a->bytes);
+	tell_bytes(t, "data", a->data, a->bytes);
+}
 
-	operation_result(op, "bytes", "%u", a->bytes);
-	operation_result(op, "data", "%s", hex);
+/* ---- INQUIRY ---- */
+
+static unsigned build_inquiry(const struct inspection *i, uint8_t *cdb)
+{
+	bool is_page = i->page >= 0;
+
+	return cdb_inquiry(cdb, is_page, is_page ? (uint8_t)i->page : 0, (uint16_t)i->bytes);
+}
+
+static uint32_t inquiry_needed(const struct inspection *i, const struct query_answer *a)
+{
+	return describe_inquiry_bytes(i->page >= 0, a->data, a->bytes);
+}
+
+static int tell_inquiry(const struct inspection *i, const struct query_answer *a,
+			struct tell *t)
+{
+	const char *name = i->page >= 0 ? describe_page_name((uint8_t)i->page) : NULL;
+	int r;
+
+	if (i->page >= 0) {
+		tell_hex(t, "page", (uint64_t)i->page);
+		if (name)
+			tell_text(t, "page_name", name);
+		describe_page((uint8_t)i->page, a->data, a->bytes, tell_sink(t));
+	} else {
+		r = describe_inquiry(a->data, a->bytes, tell_sink(t));
+		if (r < 0)
+			return r;
+	}
+	tell_number(t, "length", inquiry_needed(i, a));
+	tell_data(t, a);
+	return 0;
+}
+
+void inspect_inquiry(struct lun *l, int page, bool is_json, struct operation *op)
+{
+	static const struct question question = {
+		.build = build_inquiry,
+		.tell = tell_inquiry,
+		.needed = inquiry_needed,
+	};
+	bool is_new = l->inquiry.version >= SPC_3;
+
+	inspect(l, &question, page,
+		page >= 0 && is_new ? INQUIRY_BYTES_LONG : INQUIRY_BYTES,
+		is_new ? INQUIRY_BYTES_LONG_MAX : INQUIRY_BYTES_MAX, is_json, op);
+}
+
+/* ---- READ CAPACITY ---- */
+
+static unsigned build_capacity_16(const struct inspection *i, uint8_t *cdb)
+{
+	return cdb_read_capacity_16(cdb, i->bytes);
+}
+
+static int tell_capacity_16(const struct inspection *i, const struct query_answer *a,
+			    struct tell *t)
+{
+	int r = describe_capacity_16(a->data, a->bytes, tell_sink(t));
+
+	(void)i;
+	if (r == 0)
+		tell_data(t, a);
+	return r;
+}
+
+static unsigned build_capacity_10(const struct inspection *i, uint8_t *cdb)
+{
+	(void)i;
+	return cdb_read_capacity_10(cdb);
+}
+
+static int tell_capacity_10(const struct inspection *i, const struct query_answer *a,
+			    struct tell *t)
+{
+	int r = describe_capacity_10(a->data, a->bytes, tell_sink(t));
+
+	(void)i;
+	if (r == 0)
+		tell_data(t, a);
+	return r;
+}
+
+void inspect_capacity(struct lun *l, bool is_json, struct operation *op)
+{
+	static const struct question ten = {
+		.build = build_capacity_10,
+		.tell = tell_capacity_10,
+		.bytes = CAPACITY_10_BYTES,
+	};
+	static const struct question sixteen = {
+		.build = build_capacity_16,
+		.tell = tell_capacity_16,
+		.otherwise = &ten,
+	};
+
+	inspect(l, &sixteen, -1, CAPACITY_16_BYTES, CAPACITY_16_BYTES, is_json, op);
+}
+
+/* ---- REPORT LUNS ---- */
+
+static unsigned build_luns(const struct inspection *i, uint8_t *cdb)
+{
+	return cdb_report_luns(cdb, i->bytes);
+}
+
+static int tell_luns(const struct inspection *i, const struct query_answer *a, struct tell *t)
+{
+	int r = describe_luns(a->data, a->bytes, tell_sink(t));
+
+	(void)i;
+	if (r == 0)
+		tell_data(t, a);
+	return r;
+}
+
+void inspect_luns(struct lun *l, bool is_json, struct operation *op)
+{
+	static const struct question question = { .build = build_luns, .tell = tell_luns };
+
+	inspect(l, &question, -1, LIST_BYTES, LIST_BYTES, is_json, op);
 }
 
 /* ---- LOGICAL UNIT RESET ---- */
@@ -147,124 +343,6 @@ void inspect_reset(struct lun *l, struct operation *op)
 	error_set_errno(&err, ISDSC_CONNECTION_FAILED, EIO, "%s: no session to reset it by",
 			l->disk->name);
 	operation_finish(op, err);
-}
-
-/* ---- INQUIRY ---- */
-
-static int tell_standard(struct inspection *i, const struct query_answer *a)
-{
-	struct inquiry q;
-	int r = inquiry_decode(a->data, a->bytes, &q);
-
-	if (r < 0)
-		return r;
-	operation_result(i->op, "qualifier", "%u", q.qualifier);
-	operation_result(i->op, "type", "%s", inquiry_type_name(q.type));
-	operation_result(i->op, "version", "%u", q.version);
-	operation_result(i->op, "vendor", "%s", q.vendor);
-	operation_result(i->op, "product", "%s", q.product);
-	operation_result(i->op, "revision", "%s", q.revision);
-	tell_data(i->op, a);
-	return 0;
-}
-
-static void tell_page_text(struct inspection *i, const struct query_answer *a)
-{
-	char text[256];
-
-	if (i->page == 0x80 && !inquiry_serial(a->data, a->bytes, text, sizeof(text)))
-		operation_result(i->op, "serial", "%s", text);
-	if (i->page == 0x83 && !inquiry_wwid(a->data, a->bytes, text, sizeof(text)))
-		operation_result(i->op, "wwid", "%s", text);
-}
-
-static int tell_page(struct inspection *i, const struct query_answer *a)
-{
-	operation_result(i->op, "page", "0x%02x", (unsigned)i->page);
-	tell_page_text(i, a);
-	tell_data(i->op, a);
-	return 0;
-}
-
-void inspect_inquiry(struct lun *l, int page, struct operation *op)
-{
-	bool is_page = page >= 0;
-	uint16_t bytes =
-		is_page && l->inquiry.version >= SPC_3 ? INQUIRY_BYTES_LONG : INQUIRY_BYTES;
-	uint8_t cdb[TASK_CDB_MAX];
-	unsigned cdb_bytes = cdb_inquiry(cdb, is_page, is_page ? (uint8_t)page : 0, bytes);
-
-	inspect(l, page, cdb, cdb_bytes, bytes, is_page ? tell_page : tell_standard, op);
-}
-
-/* ---- READ CAPACITY ---- */
-
-static int tell_capacity(struct inspection *i, const struct query_answer *a)
-{
-	struct capacity c;
-	int r = capacity_decode_16(a->data, a->bytes, &c);
-
-	if (r < 0)
-		return r;
-	operation_result(i->op, "blocks", "%" G_GUINT64_FORMAT, c.blocks);
-	operation_result(i->op, "block_size", "%u", c.block_bytes);
-	operation_result(i->op, "size", "%" G_GUINT64_FORMAT, c.blocks * c.block_bytes);
-	operation_result(i->op, "physical_block_size", "%" G_GUINT64_FORMAT,
-			 (uint64_t)c.block_bytes << c.physical_exponent);
-	operation_result(i->op, "thin", "%s", c.is_thin ? "yes" : "no");
-	return 0;
-}
-
-void inspect_capacity(struct lun *l, struct operation *op)
-{
-	uint8_t cdb[TASK_CDB_MAX];
-	unsigned cdb_bytes = cdb_read_capacity_16(cdb, 32);
-
-	inspect(l, -1, cdb, cdb_bytes, 32, tell_capacity, op);
-}
-
-/* ---- REPORT LUNS ---- */
-
-/* Numbers where there is one, else the eight bytes. */
-static void append_lun(GString *out, const uint8_t wire[8])
-{
-	uint32_t number;
-
-	if (out->len)
-		g_string_append_c(out, ',');
-	if (lun_decode(wire, &number) == 0) {
-		g_string_append_printf(out, "%u", number);
-	} else {
-		g_autofree char *hex = text_encode_hex(wire, 8);
-
-		g_string_append(out, hex);
-	}
-}
-
-static int tell_luns(struct inspection *i, const struct query_answer *a)
-{
-	g_autoptr(GString) out = g_string_new(NULL);
-	size_t count = luns_count(a->data, a->bytes);
-	uint32_t needed;
-	uint8_t wire[8];
-
-	if (luns_needed(a->data, a->bytes, &needed) < 0)
-		return -EPROTO;
-	for (size_t k = 0; k < count; k++) {
-		luns_get(a->data, k, wire);
-		append_lun(out, wire);
-	}
-	operation_result(i->op, "count", "%u", (needed - 8) / 8);
-	operation_result(i->op, "luns", "%s", out->str);
-	return 0;
-}
-
-void inspect_luns(struct lun *l, struct operation *op)
-{
-	uint8_t cdb[TASK_CDB_MAX];
-	unsigned cdb_bytes = cdb_report_luns(cdb, LIST_BYTES);
-
-	inspect(l, -1, cdb, cdb_bytes, LIST_BYTES, tell_luns, op);
 }
 
 /* ---- ping ---- */

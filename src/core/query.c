@@ -268,9 +268,18 @@ void query_cancel(struct query *q)
 		query_free(q);
 }
 
-bool query_is_no_unit(const struct query_answer *a)
+static bool is_illegal_request(const struct query_answer *a)
 {
 	return a->result < 0 && a->has_response && a->status == SCSI_CHECK_CONDITION &&
-	       a->sense.is_valid && a->sense.key == SENSE_KEY_ILLEGAL_REQUEST &&
-	       a->sense.asc == 0x25;
+	       a->sense.is_valid && a->sense.key == SENSE_KEY_ILLEGAL_REQUEST;
+}
+
+bool query_is_no_unit(const struct query_answer *a)
+{
+	return is_illegal_request(a) && a->sense.asc == 0x25;
+}
+
+bool query_is_refused(const struct query_answer *a)
+{
+	return is_illegal_request(a) && (a->sense.asc == 0x20 || a->sense.asc == 0x24);
 }

@@ -54,5 +54,7 @@ void query_cancel(struct query *q);
 
 /* Is the answer "there is no such unit"? (05/25/00, or a type that says so is the caller's.) */
 bool query_is_no_unit(const struct query_answer *a);
+/* Is it "I do not know this command, or not so" (05/20/00, 05/24/00)? */
+bool query_is_refused(const struct query_answer *a);
 
 #endif

@@ -553,29 +553,57 @@ static void run_clear_task_set(struct object *obj, const struct command *cmd,
 	tmf_unit(to_lun(obj), ISCSI_TMF_CLEAR_TASK_SET, op);
 }
 
-static const struct command_key inquiry_keys[] = {
-	{ "page", COMMAND_NUMBER, 0, 255, .help = "vital product data page, 0xNN" },
+/* Of the verbs that ask a unit. */
+static const struct command_key json_key[] = {
+	{ "json", COMMAND_BOOL, .help = "the reply is one line of JSON" },
 	{ 0 },
 };
 
+static const struct command_key inquiry_keys[] = {
+	{ "page", COMMAND_NUMBER, 0, 255, .help = "the same as PAGE" },
+	{ 0 },
+};
+
+/* -1: none was given. */
+static gboolean parse_page(const struct command *cmd, int *ret_page, GError **err)
+{
+	bool is_key = command_key(cmd, "page") != NULL;
+	uint64_t page = command_number(cmd, "page", 0);
+
+	if (is_key && cmd->arg_count) {
+		error_set(err, ISDSC_INVALID_PARAMETER,
+			  "inquiry: the page is given twice: as PAGE and as page=");
+		return FALSE;
+	}
+	if (cmd->arg_count && text_parse_u64(cmd->args[0], 0, 255, &page) < 0) {
+		error_set(err, ISDSC_INVALID_PARAMETER,
+			  "inquiry: PAGE is a number from 0 to 255, as 0x83");
+		return FALSE;
+	}
+	*ret_page = is_key || cmd->arg_count ? (int)page : -1;
+	return TRUE;
+}
+
 static void run_inquiry(struct object *obj, const struct command *cmd, struct operation *op)
 {
-	bool is_page = command_key(cmd, "page") != NULL;
+	GError *err = NULL;
+	int page;
 
-	inspect_inquiry(to_lun(obj), is_page ? (int)command_number(cmd, "page", 0) : -1, op);
+	if (parse_page(cmd, &page, &err))
+		inspect_inquiry(to_lun(obj), page, command_bool(cmd, "json", false), op);
+	else
+		operation_finish(op, err);
 }
 
 static void run_read_capacity(struct object *obj, const struct command *cmd,
 			      struct operation *op)
 {
-	(void)cmd;
-	inspect_capacity(to_lun(obj), op);
+	inspect_capacity(to_lun(obj), command_bool(cmd, "json", false), op);
 }
 
 static void run_report_luns(struct object *obj, const struct command *cmd, struct operation *op)
 {
-	(void)cmd;
-	inspect_luns(to_lun(obj), op);
+	inspect_luns(to_lun(obj), command_bool(cmd, "json", false), op);
 }
 
 static void run_lun_policy(struct object *obj, const struct command *cmd, struct operation *op)
@@ -605,15 +633,17 @@ static void run_lun_path(struct object *obj, const struct command *cmd, struct o
 
 const struct verb lun_verbs[] = {
 	{ "rescan", "", 0, 0, NULL, NULL, run_lun_rescan, "look at this LUN again" },
-	{ "inquiry", "", 0, 0, inquiry_keys, NULL, run_inquiry, "INQUIRY, decoded and raw" },
-	{ "read-capacity", "", 0, 0, NULL, NULL, run_read_capacity, "READ CAPACITY(16)" },
+	{ "inquiry", "[PAGE]", 0, 1, inquiry_keys, json_key, run_inquiry,
+	  "INQUIRY, or a page of vital product data, decoded and raw" },
+	{ "read-capacity", "", 0, 0, json_key, NULL, run_read_capacity,
+	  "READ CAPACITY(16), else (10)" },
 	{ "reset", "", 0, 0, NULL, NULL, run_reset,
 	  "LOGICAL UNIT RESET: for all initiators; what is under way here is sent again" },
 	{ "abort-task-set", "", 0, 0, NULL, NULL, run_abort_task_set,
 	  "end what is under way from here; it is sent again" },
 	{ "clear-task-set", "", 0, 0, NULL, NULL, run_clear_task_set,
 	  "end what is under way from all initiators; ours is sent again" },
-	{ "report-luns", "", 0, 0, NULL, NULL, run_report_luns, "REPORT LUNS" },
+	{ "report-luns", "", 0, 0, json_key, NULL, run_report_luns, "REPORT LUNS" },
 	{ "policy", "NAME", 1, 1, NULL, NULL, run_lun_policy,
 	  "which path is taken: failover, round-robin, round-robin-subset, weighted or "
 	  "least-queue-depth" },
