@@ -62,7 +62,8 @@ int64_t session_quiet_ms(const struct session *s)
 }
 
 /* A third of the time (a sixth, when there is another path), but so that two rungs are left before
- * the deadline, and never so soon that a command issued late is not given a rung's time. */
+ * the deadline, and never so soon that a command issued late is not given a rung's time. A patient
+ * one has all its time but the two rungs. */
 int64_t session_attempt_us(const struct session *s, const struct task *t)
 {
 	int64_t now = loop_now_us(s->loop), rung_us = session_rung_ms(s) * 1000;
@@ -70,6 +71,8 @@ int64_t session_attempt_us(const struct session *s, const struct task *t)
 
 	if (!s->config.timeouts.command_ms && !t->deadline_us)
 		return INT64_MAX;
+	if (t->deadline_us && t->is_patient)
+		return t->deadline_us - 2 * rung_us;
 	if (t->deadline_us)
 		until = MIN(until, t->deadline_us - 2 * rung_us);
 	return MAX(until, now + rung_us);

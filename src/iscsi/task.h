@@ -101,6 +101,7 @@ struct task {
 	uint8_t *data; /* @data_bytes of it, the user's until done() */
 	uint32_t data_bytes; /* ExpectedDataTransferLength */
 	bool is_hurried;     /* there is another way for it: do not try long before giving it back */
+	bool is_patient;     /* it may take its time: no ladder before two rungs are left */
 	int64_t deadline_us; /* loop time after which the session gives up on it; 0: its own timeout */
 
 	/* How it went: valid in done() when RESPONDED. */

@@ -462,6 +462,32 @@ static void test_recover_aborts_one_after_the_other(void)
 	teardown();
 }
 
+/* The time-out of the session is not a patient one's: nobody touches it before its own is near. */
+static void test_recover_leaves_a_patient_task_its_time(void)
+{
+	int64_t two_rungs_us, deadline_us;
+	struct probe *p[2];
+
+	setup(0, 1);
+	two_rungs_us = 2 * session_rung_ms(session) * 1000;
+	deadline_us = loop_now_us(loop) + INT64_C(3600) * 1000000;
+	for (unsigned i = 0; i < 2; i++) {
+		p[i] = submit(TASK_NO_DATA);
+		p[i]->task.deadline_us = deadline_us;
+		p[i]->task.is_patient = i == 1;
+		expect(&peers[0], 0x01);
+	}
+	CU_ASSERT_TRUE(p[0]->task.attempt_us < deadline_us - two_rungs_us);
+	CU_ASSERT_EQUAL(p[1]->task.attempt_us, deadline_us - two_rungs_us);
+	for (unsigned i = 0; i < 2; i++) {
+		exp_cmd_sn = 3;
+		answer(&peers[0], 0x21, p[i]->task.itt, 0);
+		until(p[i]);
+	}
+	free_all(p, 2);
+	teardown();
+}
+
 UNIT_MAIN("recover", UNIT(test_recover_unseen_commands_are_sent_again_as_they_were),
 	  UNIT(test_recover_reassigns_at_level_2),
 	  UNIT(test_recover_ends_tasks_whose_reassignment_is_refused),
@@ -475,5 +501,6 @@ UNIT_MAIN("recover", UNIT(test_recover_unseen_commands_are_sent_again_as_they_we
 	  UNIT(test_recover_removes_a_connection_but_not_the_last),
 	  UNIT(test_recover_standby_takes_over_and_gives_back),
 	  UNIT(test_recover_climbs_from_abort_to_restart),
+	  UNIT(test_recover_leaves_a_patient_task_its_time),
 	  UNIT(test_recover_ends_a_connection_that_is_silent),
 	  UNIT(test_recover_aborts_one_after_the_other))
