@@ -216,12 +216,22 @@ static size_t key_bytes(const char *word)
 	return word[len] == '=' ? len : 0;
 }
 
-static gboolean check_line(const char *line, GError **err)
+static bool is_line_table(const struct verb *verbs)
 {
-	size_t len = strnlen(line, COMMAND_LINE_MAX + 1);
+	return verbs && verbs->max_args == COMMAND_WHOLE_LINE;
+}
 
-	if (len > COMMAND_LINE_MAX) {
-		REFUSE(err, "the line is longer than %d bytes", COMMAND_LINE_MAX);
+size_t command_line_max(const struct verb *verbs)
+{
+	return is_line_table(verbs) ? COMMAND_WHOLE_LINE_MAX : COMMAND_LINE_MAX;
+}
+
+static gboolean check_line(const char *line, size_t max, GError **err)
+{
+	size_t len = strnlen(line, max + 1);
+
+	if (len > max) {
+		REFUSE(err, "the line is longer than %zu bytes", max);
 		return FALSE;
 	}
 	for (size_t i = 0; i < len; i++) {
@@ -343,13 +353,31 @@ static struct command *parse_words(char **words, const struct verb *verbs, GErro
 	return cmd;
 }
 
+/* The line is the argument. */
+static struct command *take_line(const char *line, const struct verb *v)
+{
+	struct command *cmd;
+
+	line += strspn(line, " \t");
+	if (!*line || *line == '#')
+		return NULL;
+	cmd = g_new0(struct command, 1);
+	cmd->verb = v;
+	cmd->keys = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_secret);
+	cmd->args[cmd->arg_count++] = g_strdup(line);
+	cmd->shown = g_strdup_printf("%s ...", v->name);
+	return cmd;
+}
+
 struct command *command_parse(const char *line, const struct verb *verbs, GError **err)
 {
 	struct command *cmd = NULL;
 	char **words;
 
-	if (!check_line(line, err))
+	if (!check_line(line, command_line_max(verbs), err))
 		return NULL;
+	if (is_line_table(verbs))
+		return take_line(line, verbs);
 	words = text_split_words(line, err);
 	if (!words)
 		return NULL;
@@ -375,7 +403,9 @@ void command_free(struct command *cmd)
 char *command_shown(const char *line, const struct verb *verbs)
 {
 	const char *word = line + strspn(line, " \t");
-	const struct verb *v = find_verb(verbs, word, strcspn(word, " \t"));
+	const struct verb *v = is_line_table(verbs)
+				       ? verbs
+				       : find_verb(verbs, word, strcspn(word, " \t"));
 
 	return v ? g_strdup_printf("%s ...", v->name) : g_strdup("...");
 }
@@ -464,6 +494,10 @@ static void print_keys(const struct verb *v, const struct command_key *keys, GSt
 
 void command_help(const struct verb *verbs, GString *out)
 {
+	if (is_line_table(verbs)) {
+		g_string_append(out, verbs->help);
+		return;
+	}
 	for (const struct verb *v = verbs; v && v->name; v++) {
 		bool has_args = v->args && *v->args;
 

@@ -11,6 +11,7 @@
 #define ISCSIFS_COMMAND_H
 
 #include <glib.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,6 +39,11 @@ struct command_key {
 
 #define COMMAND_ARGS_MAX 3
 #define COMMAND_LINE_MAX 8192			   /* bytes, without the newline */
+/* As max_args of the only row of a table: the lines of this file are not made of verbs and words. A
+ * line, which may be so long, is the one argument as it stands; the row's name is for messages,
+ * its help is all that reading the file gives. */
+#define COMMAND_WHOLE_LINE UINT_MAX
+#define COMMAND_WHOLE_LINE_MAX (1600 * 1024)
 #define COMMAND_MS_MAX (24 * 3600 * INT64_C(1000)) /* a day */
 
 struct verb {
@@ -87,6 +93,8 @@ const struct command_key *command_find_key(const struct verb *v, const char *nam
 gboolean command_check(const struct command_key *k, const char *value, GError **err);
 /* What @k takes, in a word: "yes|no", "512..65535", "TEXT". */
 void command_print_type(const struct command_key *k, GString *out);
+/* The longest line that a control file with @verbs takes. */
+size_t command_line_max(const struct verb *verbs);
 /* What reading the control file tells: each verb with its arguments, keys and help. */
 void command_help(const struct verb *verbs, GString *out);
 

@@ -24,6 +24,8 @@
 #include "core/command.h"
 
 #define LINES_PER_TURN 256
+/* Of one write: who wants more writes again. */
+#define REPLY_BYTES_MAX (16 * 1024 * 1024)
 
 struct script {
 	struct loop *loop;
@@ -272,6 +274,13 @@ static gboolean may_go_on(const struct script *s, GError **err)
 	if (s->obj->is_gone) {
 		error_set_errno(err, ISDSC_NOT_FOUND, ENODEV, "%s is no longer there",
 				s->place);
+		return FALSE;
+	}
+	if (s->reply->len > REPLY_BYTES_MAX) {
+		error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
+				"the replies so far have more than %d bytes: write fewer lines at "
+				"a time",
+				REPLY_BYTES_MAX);
 		return FALSE;
 	}
 	return TRUE;

@@ -221,6 +221,63 @@ static void test_script_reply_may_be_a_line_of_its_own(void)
 	tear_down();
 }
 
+/* A file whose lines are no verbs. */
+static void run_whole(struct object *o, const struct command *cmd, struct operation *op)
+{
+	(void)o;
+	g_string_append_printf(trail, "[%.8s:%zu]", cmd->args[0], strlen(cmd->args[0]));
+	operation_reply(op, cmd->args[0]);
+	operation_finish(op, NULL);
+}
+
+static const struct verb whole[] = {
+	{ "line", "", 1, COMMAND_WHOLE_LINE, NULL, NULL, run_whole, "# how to\n" },
+	{ 0 },
+};
+
+static void test_script_line_may_be_the_argument(void)
+{
+	g_autofree char *most = g_strnfill(COMMAND_WHOLE_LINE_MAX, 'x');
+	g_autofree char *over = g_strnfill(COMMAND_WHOLE_LINE_MAX + 1, 'x');
+	static const char text[] = "  ok a=b \"\n\n# no\nnowait=yes timeout=x";
+
+	set_up();
+	script_run(loop, obj, whole, text, strlen(text), on_done, &done_count);
+	turn();
+	CU_ASSERT_EQUAL(done_errno, 0);
+	CU_ASSERT_STRING_EQUAL(done_reply, "ok a=b \"\nnowait=yes timeout=x\n");
+	script_run(loop, obj, whole, "a\001", 2, on_done, &done_count);
+	turn();
+	CU_ASSERT_EQUAL(done_errno, EINVAL);
+	CU_ASSERT_STRING_EQUAL(obj->failures[0]->what, "line ...");
+	script_run(loop, obj, whole, most, strlen(most), on_done, &done_count);
+	turn();
+	CU_ASSERT_EQUAL(done_errno, 0);
+	script_run(loop, obj, whole, over, strlen(over), on_done, &done_count);
+	turn();
+	CU_ASSERT_EQUAL(done_errno, EINVAL);
+	CU_ASSERT_EQUAL(done_count, 4);
+	tear_down();
+}
+
+static void test_script_ends_when_it_has_answered_too_much(void)
+{
+	g_autofree char *line = g_strnfill(COMMAND_WHOLE_LINE_MAX, 'x');
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	for (int i = 0; i < 20; i++)
+		g_string_append_printf(text, "%s\n", line);
+	set_up();
+	script_run(loop, obj, whole, text->str, text->len, on_done, &done_count);
+	for (int i = 0; i < 10 && !done_count; i++)
+		turn();
+	CU_ASSERT_EQUAL(done_count, 1);
+	CU_ASSERT_EQUAL(done_errno, EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(done_message, "write fewer lines"));
+	CU_ASSERT_TRUE(strlen(done_reply) < 20 * COMMAND_WHOLE_LINE_MAX);
+	tear_down();
+}
+
 static void test_script_failure_is_told_as_tree_md_says(void)
 {
 	set_up();
@@ -585,6 +642,8 @@ UNIT_MAIN("script", UNIT(test_script_one_line_is_answered_ok),
 	  UNIT(test_script_last_line_needs_no_newline), UNIT(test_script_nothing_to_do_is_fine),
 	  UNIT(test_script_has_a_reply_line_for_each_line),
 	  UNIT(test_script_reply_may_be_a_line_of_its_own),
+	  UNIT(test_script_line_may_be_the_argument),
+	  UNIT(test_script_ends_when_it_has_answered_too_much),
 	  UNIT(test_script_failure_is_told_as_tree_md_says),
 	  UNIT(test_script_failure_without_a_place_is_about_the_object),
 	  UNIT(test_script_stops_at_the_first_failure_and_names_the_line),
