@@ -123,12 +123,24 @@ static void query_take(struct query *q)
 }
 
 /* The session's owner knows whose unit it is. */
-static void query_tell(struct query *q, enum sense_class what, const char *lost_write)
+static void tell_owner(struct session *s, const uint8_t lun[8], enum sense_class what,
+		       const char *lost_write)
 {
-	const struct session_ops *ops = q->session->ops;
+	if (s->ops && s->ops->unit_news)
+		s->ops->unit_news(s, lun, what, lost_write, s->arg);
+}
 
-	if (ops && ops->unit_news)
-		ops->unit_news(q->session, q->task.lun, what, lost_write, q->session->arg);
+void query_tell(struct session *s, const uint8_t lun[8], uint8_t status,
+		const struct sense *sense)
+{
+	struct sense_verdict verdict = sense_judge(status, sense);
+	char text[200];
+
+	if (sense->is_deferred)
+		tell_owner(s, lun, verdict.class,
+			   sense_format(status, sense, text, sizeof(text)));
+	else if (sense->is_valid && sense->key == SENSE_KEY_UNIT_ATTENTION)
+		tell_owner(s, lun, verdict.class, NULL);
 }
 
 /* The target answered. */
@@ -149,7 +161,7 @@ static void query_judge(struct query *q)
 	verdict = sense_judge(t->status, &q->answer.sense);
 	sense_format(t->status, &q->answer.sense, q->text, sizeof(q->text));
 	if (q->answer.sense.is_deferred)
-		query_tell(q, verdict.class, q->text);
+		tell_owner(q->session, t->lun, verdict.class, q->text);
 	switch (verdict.class) {
 	case SENSE_OK:
 		query_take(q);
@@ -164,7 +176,7 @@ static void query_judge(struct query *q)
 	default: /* unit attentions, and what was disturbed on the way */
 		q->answer.seen |= 1u << verdict.class;
 		if (!q->is_scan || verdict.class == SENSE_RESERVATION_CHANGED)
-			query_tell(q, verdict.class, NULL);
+			tell_owner(q->session, t->lun, verdict.class, NULL);
 		if (q->is_change && q->answer.sense.key != SENSE_KEY_UNIT_ATTENTION)
 			query_end(q, -verdict.errno_value, q->text);
 		else
