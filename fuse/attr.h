@@ -19,7 +19,7 @@
 enum attr_type {
 	ATTR_VALUE,  /* show(), perhaps store() */
 	ATTR_README, /* the directory's text */
-	ATTR_CTL,    /* the object's verbs */
+	ATTR_CTL,    /* verbs: attr_verbs() */
 	ATTR_ERROR,  /* the object's last failures */
 	ATTR_STATUS, /* everything of the directory as JSON */
 	ATTR_EVENTS, /* of the daemon: reading on at the end gives what has happened since */
@@ -59,6 +59,9 @@ struct attr {
 	bool (*is_shown)(const struct object *o);  /* NULL: always */
 	struct object *(*object)(struct object *o); /* ATTR_DIR: whose directory; NULL: same */
 	const struct attr_dir *dir;		   /* ATTR_DIR */
+	/* For whoever runs the daemon alone: @mode and owner are so whatever the mount options
+	 * uid=, gid= and umask= say. */
+	bool is_owners;
 };
 
 /* Told of one entry after the other. */

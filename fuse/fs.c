@@ -392,6 +392,11 @@ void fs_stat(const struct fs *fs, const struct object *o, const struct attr *row
 		.st_mtim = fs->started,
 		.st_ctim = fs->started,
 	};
+	if (row->is_owners) {
+		ret->st_mode = attr_format(row) | row->mode;
+		ret->st_uid = geteuid();
+		ret->st_gid = getegid();
+	}
 	if (row->type == ATTR_CTL)
 		ret->st_blksize = CTL_BLOCK_BYTES;
 	if (row->type == ATTR_EVENTS)

@@ -397,12 +397,12 @@ static bool refuse_rest(struct handle *h, fuse_req_t req, const char *text, size
 static void run_lines(struct handle *h, fuse_req_t req, const char *text, size_t len)
 {
 	struct object *o = h->node->obj;
+	const struct verb *verbs = attr_verbs(h->node->row, o);
 	g_autoptr(GString) place = g_string_new(NULL);
 
 	attr_place(h->node->dir, o, place);
 	h->req = req;
-	h->script =
-		script_run(h->fs->loop, o, attr_verbs(h->node->row, o), text, len, script_done, h);
+	h->script = script_run(h->fs->loop, o, verbs, text, len, script_done, h);
 	script_set_place(h->script, place->str);
 	/* Calls on_interrupt() now if the interrupt is here already. */
 	fuse_req_interrupt_func(req, on_interrupt, h);
@@ -427,7 +427,7 @@ static void write_ctl(struct handle *h, fuse_req_t req, const char *text, size_t
 	drop_tail(h);
 	if (is_cut(text, len))
 		whole = whole_bytes(joined, all);
-	if (all - whole > COMMAND_LINE_MAX)
+	if (all - whole > command_line_max(attr_verbs(h->node->row, h->node->obj)))
 		whole = all; /* too long a line in any case: refused when it is its turn */
 	if (whole < all) {
 		h->is_split = true;

@@ -9,6 +9,7 @@
 #include "core/daemon.h"
 #include "core/lun.h"
 #include "core/reservation.h"
+#include "core/passthrough.h"
 #include "core/target.h"
 
 #define DAEMON(o) container_of(o, struct daemon, obj)
@@ -193,6 +194,7 @@ static const struct attr lun_attrs[] = {
 	ATTR_FILE("stats", ATTR_JSON_PAIRS, show_stats),
 	{ "reservations", ATTR_CTL, .mode = 0644, .is_shown = can_be_reserved,
 	  .verbs = reservation_verbs, .fetch = reservation_list },
+	{ "scsi", ATTR_CTL, .mode = 0600, .verbs = passthrough_verbs, .is_owners = true },
 	ATTR_DIR_ROW("paths", tree_paths_dir),
 	{ 0 },
 };
@@ -221,6 +223,7 @@ const struct attr_dir tree_lun_dir = {
 		"provisioning: thin or thick, and whether holes can be made\n"
 		"stats       counters\n"
 		"reservations: who has it; `register KEY`, `reserve TYPE` ... written to it\n"
+		"scsi        SCSI commands, one a line; reading it tells how\n"
 		"paths/      a directory for each session by which it is reached\n"
 		"\n"
 		"	dd if=disk of=/dev/null bs=1M count=100 iflag=direct\n"

@@ -8,6 +8,7 @@
 #include "base/loop.h"
 #include "core/command.h"
 #include "core/daemon.h"
+#include "core/passthrough.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,7 @@ static void fuzz_line(const char *line, const struct verb *verbs)
 	if (!cmd)
 		return;
 	MUST(cmd->arg_count >= cmd->verb->min_args && cmd->arg_count <= cmd->verb->max_args);
+	MUST(cmd->arg_count <= COMMAND_ARGS_MAX);
 	again = strlen(cmd->shown) > COMMAND_LINE_MAX ? NULL
 						      : command_parse(cmd->shown, verbs, NULL);
 	MUST(strlen(cmd->shown) > COMMAND_LINE_MAX || again);
@@ -119,6 +121,24 @@ static void fuzz_script(const char *text, size_t len, const struct verb *verbs,
 	loop_run_once(loop, 0);
 }
 
+/* A line of the file `scsi`. */
+static void fuzz_passthrough(const char *line)
+{
+	struct passthrough c = { .cdb_bytes = 0xee };
+	GError *err = NULL;
+
+	if (!passthrough_parse(line, &c, &err)) {
+		MUST(err && c.cdb_bytes == 0xee && !c.data);
+		g_clear_error(&err);
+		return;
+	}
+	MUST(!err && c.cdb_bytes >= 6 && c.cdb_bytes <= TASK_CDB_MAX);
+	MUST(c.data_bytes <= PASSTHROUGH_DATA_MAX && c.timeout_ms <= COMMAND_MS_MAX);
+	MUST((c.direction == TASK_NO_DATA) == (c.data_bytes == 0));
+	MUST((c.direction == TASK_WRITE) == (c.data != NULL));
+	g_free(c.data);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct verb verbs[VERBS_MAX + 1];
@@ -132,9 +152,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (!len)
 		return 0;
 	kind = (enum object_kind)(data[0] % OBJECT_KINDS);
-	copy_verbs(verbs, daemon_verbs(kind));
+	copy_verbs(verbs, data[0] & 0x80 ? passthrough_verbs : daemon_verbs(kind));
 	text = g_strndup((const char *)data + 1, len - 1);
 	fuzz_line(text, verbs);
+	fuzz_passthrough(text);
 	fuzz_script((const char *)data + 1, len - 1, verbs, kind);
 	return 0;
 }
