@@ -821,6 +821,11 @@ bool disk_is_dirty(const struct disk *d)
 	return d->has_write_cache && d->flushed != d->written;
 }
 
+void disk_written(struct disk *d)
+{
+	d->written++;
+}
+
 bool disk_lost_power(struct disk *d)
 {
 	if (!disk_is_dirty(d))

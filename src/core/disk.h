@@ -241,6 +241,8 @@ void disk_watch(struct disk *d, int64_t ms);
 int disk_submit(struct disk *d, struct disk_io *io);
 /* The unit was without power: what its write cache held is lost. False: there was nothing in it. */
 bool disk_lost_power(struct disk *d);
+/* Somebody else wrote to the unit: a flush has something to do. */
+void disk_written(struct disk *d);
 /* Something may be in the unit's write cache. */
 bool disk_is_dirty(const struct disk *d);
 /* Someone does not want to wait any longer: a request not yet sent is taken back (true: done()

@@ -367,6 +367,8 @@ static void on_done(struct task *t)
 	g_autoptr(GString) reply = NULL;
 	struct sense sense;
 
+	if (t->direction == TASK_WRITE)
+		disk_written(e->lun->disk);
 	if (is_answered) {
 		sense_decode(t->sense, t->sense_bytes, &sense);
 		query_tell(e->session, t->lun, t->status, &sense);

@@ -10,6 +10,7 @@
 #include "scsi/cdb.h"
 #include "scsi/describe.h"
 #include "scsi/inquiry.h"
+#include "scsi/provision.h"
 #include "scsi/reserve.h"
 #include "scsi/sense.h"
 
@@ -141,6 +142,20 @@ static void fuzz_alua(const uint8_t *data, size_t len)
 	alua_groups_have_port(data, len, 7);
 }
 
+static void fuzz_provision(const uint8_t *data, size_t len)
+{
+	struct provisioning p;
+	uint64_t lba = 0, end, at;
+
+	provision_decode(data, len, &p);
+	for (unsigned i = 0; i < 8 && i < len; i++)
+		lba = lba << 8 | data[i];
+	for (int is_mapped = 0; is_mapped < 2; is_mapped++) {
+		at = provision_find(data, len, lba, is_mapped, &end);
+		MUST(at >= lba && (!end || end > at));
+	}
+}
+
 static void fuzz_reserve(const uint8_t *data, size_t len)
 {
 	struct reserve_capabilities c;
@@ -246,6 +261,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	fuzz_mode(data, len);
 	fuzz_alua(data, len);
 	fuzz_reserve(data, len);
+	fuzz_provision(data, len);
 	fuzz_describe(data, len);
 	if (len >= 2)
 		MUST(cdb_name(data));
