@@ -8,6 +8,7 @@ import threading
 import time
 
 from runner import need_program, test, wait_for
+from fsx import Fsx, Wrong
 from faultproxy import COMMAND, DATA_IN, IN, OUT, RESPONSE, FaultProxy
 from lio import GUEST, MIB, SECRET, USER, Lio
 from loadcheck import Load
@@ -94,6 +95,68 @@ def load_finds_a_wrong_byte_while_it_runs(t):
     change(path, 77 * SECTOR + 500, b"\xff\x00\xff\x00")
     wait_for(lambda: load.bad, "a read finds it")
     assert "sector=77 " in load.bad[0], load.bad[0]
+
+
+def plain(t, seed=1, kind=Fsx, **options):
+    """File operations on a file that is none of ours; O_DIRECT there may want whole pages."""
+    t.file("plain", MIB)
+    return kind(os.path.join(t.fast, "plain"), seed, is_disk=False, align=4096, **options)
+
+
+def fsx_complains(fsx, count=2000):
+    try:
+        fsx.run(count)
+        fsx.finish()
+    except Wrong as e:
+        return str(e)
+    raise AssertionError("nothing was found")
+
+
+@test
+def fsx_on_a_good_file(t):
+    fsx = plain(t, backing=os.path.join(t.fast, "plain"))
+    fsx.run(2000)
+    fsx.finish()
+    return fsx.report()
+
+
+@test
+def fsx_finds_changed_bytes(t):
+    """One in each page: some may be written over before they are read."""
+    fsx = plain(t)
+    fsx.run(200)
+    for offset in range(0, MIB, 4096):
+        change(fsx.path, offset, bytes([fsx.model[offset] ^ 1]))
+    text = fsx_complains(fsx)
+    assert "seed 1, operation " in text and "differ" in text and "not seen again" in text, text
+
+
+@test
+def fsx_finds_what_the_target_lacks(t):
+    """A sync that did not reach the target."""
+    fsx = plain(t, backing=t.file("other", MIB))
+    text = fsx_complains(fsx)
+    assert "the target's own file after" in text, text
+
+
+class Careless(Fsx):
+    """Loses the last byte of a long write to an odd offset."""
+
+    def _write(self, way, data, offset):
+        if offset % 2 and len(data) > 5000:
+            super()._write(way, data[:-1], offset)
+            return len(data)
+        return super()._write(way, data, offset)
+
+
+@test
+def fsx_repeats_what_it_found(t):
+    fsx = plain(t, kind=Careless)
+    text = fsx_complains(fsx)
+    found = re.search(r"operation (\d+).*seen again with start=(\d+), (\d+) operations", text, re.S)
+    assert found, text
+    last, start, length = map(int, found.groups())
+    assert last + 1 == start + length and "write" in text, text
 
 
 class Echo:
