@@ -7,10 +7,11 @@ import re
 import subprocess
 import time
 
+from loops import attach, need_loops
 from mounted import Mounted, program, read_text, sanitizer_environ
 from patterns import File, backing_read, pattern, same
 from realtargets import Tgtd
-from runner import Skip, need_program, need_root, refuses, test, wait_for
+from runner import need_program, need_root, refuses, test, wait_for
 
 SIZE = 16 << 20
 
@@ -144,34 +145,9 @@ def statistics_count(t):
     assert count("read_bytes") - read == 2 << 20
 
 
-def need_loops():
-    need_root("loop devices")
-    losetup = need_program("losetup")
-    need_program("mkfs.ext4", "e2fsck", "mount", "umount")
-    if not os.path.exists("/dev/loop-control"):
-        raise Skip("no loop devices here")
-    return losetup
-
-
-def attach(t, disk, *options):
-    """A loop device over @disk, detached at the end."""
-    losetup = need_loops()
-    done = t.sh(f"timeout 120 {losetup} -f --show {' '.join(options)} {disk}", ok=False)
-    if done.returncode and re.search("not permitted|No such device|cannot find an unused", done.stdout):
-        raise Skip(f"losetup: {done.stdout.strip()}")
-    assert done.returncode == 0, done.stdout
-    device = done.stdout.strip()
-
-    def detach():
-        t.sh(f"timeout 120 {losetup} -d {device}")
-        name = os.path.basename(device)
-        wait_for(lambda: not os.path.exists(f"/sys/block/{name}/loop/backing_file"), f"{device} is free")
-    t.defer(detach)
-    return device
-
-
 def file_system_on_loop(t, *options, **parameters):
     need_loops()
+    need_program("mkfs.ext4", "e2fsck", "mount", "umount")
     fs, disk, backing, iqn = one_disk(t, size=64 << 20, **parameters)
     device = attach(t, disk, *options)
     t.sh(f"timeout 120 mkfs.ext4 -q -F {device}")
