@@ -8,6 +8,7 @@ import sys
 import threading
 
 from runner import LIMIT, need_program, test
+from lio import Lio
 from mounted import Mounted
 from patterns import SECTOR, File, backing_read, backing_write, pattern, same
 from realtargets import Istgt, Tgtd
@@ -215,17 +216,46 @@ def verified_load_with_digests(t, kind):
     same(backing_read(backing, 0, len(shadow)), bytes(shadow), "the target's file")
 
 
-@test(on=BOTH, limit=300)
+def fio_disk(t, kind, **parameters):
+    """Path of the disk, for fio and the shell."""
+    if kind is Lio:
+        target = Lio(t)
+        iqn, number, _ = target.one_disk(**parameters)
+        fs = Mounted(t)
+        fs.log_in(target.portal, iqn)
+        disk = fs.disk(iqn, number)
+    else:
+        disk = logged_in(t, kind)[1]
+    return disk.replace(":", r"\\:")  # for fio a colon separates file names; \\ becomes \ in the shell
+
+
+FIO_COMMON = "--verify=crc32c --verify_state_save=0 --do_verify=1 --verify_fatal=1"
+
+
+@test(on=BOTH + (Lio,), limit=300)
 def fio_verifies(t, kind):
+    """Random reads and writes at depth 16, O_DIRECT and buffered; then writes that are not aligned to anything."""
     fio = need_program("fio")
-    _, disk, _ = logged_in(t, kind)
-    disk = disk.replace(":", r"\\:")  # for fio a colon separates file names; \\ becomes \ in the shell
-    t.sh(f"timeout 120 {fio} --name=verify --filename={disk} --rw=randrw --bsrange=4k-128k --size=16M --direct=1 "
-         "--ioengine=libaio --iodepth=32 --verify=crc32c --verify_state_save=0 --do_verify=1 --verify_fatal=1 --loops=2 "
-         f"--output={t.path('fio.log')}")
-    t.sh(f"timeout 120 {fio} --name=verify --filename={disk} --rw=randwrite --bsrange=512-64k --bs_unaligned --size=8M "
-         "--ioengine=psync --numjobs=1 --verify=crc32c --verify_state_save=0 --do_verify=1 --verify_fatal=1 --end_fsync=1 "
-         f"--output={t.path('fio2.log')}")
+    disk = fio_disk(t, kind)
+    for name, options in (
+            ("direct", "--rw=randrw --bsrange=4k-128k --size=16M --direct=1 --ioengine=libaio --iodepth=16 --loops=2"),
+            ("buffered", "--rw=randrw --bsrange=512-128k --size=16M --ioengine=libaio --iodepth=16 --end_fsync=1"),
+            ("threads", "--rw=randrw --bs=4k --size=1M --offset_increment=1M --numjobs=16 --thread --direct=1 "
+                        "--ioengine=psync --group_reporting"),
+            ("unaligned", "--rw=randwrite --bsrange=512-64k --bs_unaligned --size=8M --ioengine=psync --end_fsync=1")):
+        t.sh(f"timeout 120 {fio} --name={name} --filename={disk} {options} {FIO_COMMON} --output={t.path(name)}-fio.log")
+
+
+@test(on=BOTH + (Lio,), limit=1800, is_long=True)
+def fio_verifies_for_minutes(t, kind):
+    fio = need_program("fio")
+    disk = fio_disk(t, kind)
+    for n, options in enumerate(
+            f"{direct} --rw={rw} --bsrange={sizes} --ioengine=libaio --iodepth={depth} --norandommap={norandommap}"
+            for direct in ("--direct=1", "--direct=0 --end_fsync=1", "--direct=1 --sync=1") for rw in ("randrw", "rw")
+            for sizes, depth, norandommap in (("512-1m", 16, 0), ("4k-4k", 64, 0), ("512-64k", 16, 0))):
+        t.sh(f"timeout 300 {fio} --name=f{n} --filename={disk} --size=16M --loops=8 {options} {FIO_COMMON} "
+             f"--output={t.path(str(n))}-fio.log", limit=400)
 
 
 @test(limit=240)
