@@ -6,7 +6,8 @@ import errno
 import os
 
 import scsi
-from common import Codes, LOST, good_read, pattern, pattern_disk, right, round_trip
+from common import (Codes, LOST, good_read, pattern, pattern_disk, reads, right, round_trip,
+		    writes)
 from harness import Job, scene
 from scsi import make_sense
 from target import Target
@@ -132,6 +133,45 @@ def recovery_16_grown_while_open(s):
 		s.check(bytes(t.luns[0].store[3 << 19:(3 << 19) + 4096]) == data, 'not written')
 	finally:
 		os.close(fd)
+
+
+@scene
+def recovery_16_seen_by_open_files(s):
+	"""Told by async message, without a command of ours: files that are open, through the page cache and
+	with O_DIRECT, have the new size, grown and shrunk; its end is theirs."""
+	t = s.target(luns={0: pattern_disk(1 << 20)})
+	s.login(t)
+	fds = [s.job('open', os.open, s.disk(t), os.O_RDWR | flag).result() for flag in (0, os.O_DIRECT)]
+	try:
+		for size in (3 << 20, 1 << 20, 2 << 20):
+			resize(t.luns[0], size)
+			before = len(reads(t)) + len(writes(t))
+			t.async_message(t.ffp_conns()[0], 0, lun=t.lun_of(0), sense=make_sense(*scsi.CAPACITY_CHANGED))
+			for fd in fds:
+				s.wait(lambda: s.job('fstat', os.fstat, fd).result().st_size == size, 'st_size %d' % size)
+			s.equal(len(reads(t)) + len(writes(t)), before, 'reads and writes')
+			for fd in fds:
+				end_is(s, fd, size)
+			s.equal(bytes(t.luns[0].store[-4096:]), pattern(size - 4096, 4096), 'the last bytes')
+		s.wait(lambda: sum('lun-resized' in x for x in s.event_lines()) == 3, 'three events')
+	finally:
+		for fd in fds:
+			os.close(fd)
+
+
+def end_is(s, fd, size):
+	"""Reads give nothing beyond @size and what is there before it; writes ENOSPC, or the part that fits."""
+	def read(offset, bytes):
+		return Job('read', os.pread, fd, bytes, offset).result()
+
+	def write(offset, bytes):
+		return Job('write', os.pwrite, fd, pattern(offset, bytes), offset)
+	s.equal(read(size, 4096), b'', 'bytes at the end')
+	s.equal(read(size + (1 << 20), 4096), b'', 'bytes beyond the end')
+	s.check(read(size - 4096, 8192) == pattern(size - 4096, 4096), 'wrong data before the end')
+	s.equal(write(size - 4096, 8192).result(), 4096, 'bytes written over the end')
+	s.fails(write(size, 4096), errno.ENOSPC)
+	s.fails(write(size + (1 << 20), 4096), errno.ENOSPC)
 
 
 @scene

@@ -6,6 +6,7 @@ import random
 import stat
 
 from runner import refuses, test, wait_for
+from lio import Lio
 from mounted import Mounted
 from patterns import File, backing_read, backing_write, pattern, same
 from realtargets import Istgt, Tgtd
@@ -160,6 +161,65 @@ def rescan_shows_luns_that_come_and_go(t):
     fs.ctl(f"sessions/{sid}", "rescan")
     wait_for(lambda: not os.path.exists(fs.disk(iqn, 7)), "LUN 7 leaves the tree")
     assert os.path.exists(fs.disk(iqn, number))
+
+
+def ends_at(path, size, fd):
+    """The file at @path, and @fd, opened long ago, have this size and this end."""
+    wait_for(lambda: os.stat(path).st_size == os.fstat(fd).st_size == size, f"the file has {size} bytes")
+    data = pattern(8192, size)
+    assert os.pwrite(fd, data, size - 4096) == 4096, "a write over the end is cut there"
+    refuses(errno.ENOSPC, os.pwrite, fd, data, size)
+    os.fsync(fd)
+    assert os.pread(fd, 4096, size) == b"" and os.pread(fd, 4096, size + (1 << 30)) == b""
+    for direct in (False, True):
+        with File(path, os.O_RDONLY, direct=direct) as f:
+            same(f.read(8192, size - 4096), data[:4096], f"the last bytes of {size}")
+
+
+@test
+def resized_disk_of_lio(t):
+    """It tells nobody, so `rescan` of the unit does it; files that are open follow."""
+    lio = Lio(t)
+    disk = lio.add_disk("resized", 16 << 20, device="/dev/loop0")
+    iqn = lio.add_target("resized", {0: disk})
+    fs = Mounted(t)
+    fs.log_in(lio.portal, iqn)
+    path = fs.disk(iqn, 0)
+    fd = os.open(path, os.O_RDWR)
+    t.defer(os.close, fd)
+    ends_at(path, 16 << 20, fd)
+    for size in (48 << 20, 8 << 20, 24 << 20):
+        lio.resize(disk, size)
+        fs.ctl(fs.target(iqn, "lun0"), "rescan")
+        assert fs.read("targets", iqn, "lun0", "size") == str(size)
+        ends_at(path, size, fd)
+        with open(lio.fetch(disk), "rb") as f:
+            f.seek(size - 4096)
+            same(f.read(), pattern(8192, size)[:4096], "the last bytes, of the target")
+
+
+@test
+def resized_disk_of_tgtd(t):
+    """It cannot, but a unit can be taken away and come back longer: told by a unit attention at the next command."""
+    target = Tgtd(t)
+    iqn, number, backing = target.one_disk()
+    target.add_lun(2, t.file("second", 1 << 20))
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    for size in (48 << 20, 8 << 20):
+        target.admin_do("--op", "delete", "--mode", "logicalunit", "--tid", 1, "--lun", number)
+        os.truncate(backing, size)
+        target.add_lun(number, backing)
+        # Any command will do; no rescan.
+        with File(fs.disk(iqn, 2), os.O_RDONLY, direct=True) as f:
+            f.read(4096, 0)
+        wait_for(lambda: fs.read("targets", iqn, f"lun{number}", "size") == str(size), f"it has {size} bytes")
+        path = fs.disk(iqn, number)
+        fd = os.open(path, os.O_RDWR)
+        try:
+            ends_at(path, size, fd)
+        finally:
+            os.close(fd)
 
 
 @test(limit=300)

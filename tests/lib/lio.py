@@ -179,18 +179,27 @@ class Lio:
 
     # ---- disks, targets, port groups ----
 
-    def add_disk(self, name, size=16 * MIB, serial=None, block_bytes=512, **attributes):
-        """@serial: 32 digits; the disk's identifier (NAA) is made of it."""
+    def add_disk(self, name, size=16 * MIB, serial=None, block_bytes=512, device=None, **attributes):
+        """@serial: 32 digits; the disk's identifier (NAA) is made of it. @device: a loop device of the guest between LIO
+        and the file, so that resize() works."""
         path = f"core/fileio_{self.count}/{name}"
         self.count += 1
         disk = Disk(name, size, os.path.join(CONFIGFS, path), f"/backing/{name}")
         serial = serial or hashlib.md5(name.encode()).hexdigest()
         self.sh(f"mkdir -p {disk.path} && truncate -s {size} {disk.file}")
-        self.write((f"{path}/control", f"fd_dev_name={disk.file},fd_dev_size={size}"), (f"{path}/enable", 1),
+        disk.device = device
+        if device:
+            self.sh(f"losetup {device} {disk.file}")
+        self.write((f"{path}/control", f"fd_dev_name={device or disk.file},fd_dev_size={size}"), (f"{path}/enable", 1),
                    (f"{path}/wwn/vpd_unit_serial", serial), (f"{path}/attrib/block_size", block_bytes),
                    *((f"{path}/attrib/{k}", v) for k, v in
                      dict({"emulate_write_cache": 1, "emulate_tpu": 1, "emulate_tpws": 1}, **attributes).items()))
         return disk
+
+    def resize(self, disk, size):
+        """While it is used. LIO tells nobody."""
+        self.sh(f"truncate -s {size} {disk.file} && losetup -c {disk.device}")
+        disk.size = size
 
     def add_target(self, name, luns, portals=(0, 1), tpg=1, groups=None, user=None, mutual=False, **parameters):
         """Its name. @luns: {number: Disk}. @groups: {number: port group}. @user: with CHAP. @parameters: keys of RFC
