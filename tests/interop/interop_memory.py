@@ -48,14 +48,6 @@ for n in range(files):
             os.fsync(f.fileno())
     print(f"{seed}-{n}", digest.hexdigest(), flush=True)
 """
-# PR_SET_IO_FLUSHER, as /proc/PID/stat shows it.
-PF_MEMALLOC_NOIO = 0x80000
-
-
-def is_io_flusher(pid):
-    return int(read_text(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[6]) & PF_MEMALLOC_NOIO
-
-
 def need_plain_build(fs):
     """Sanitizers have memory of their own, much of it."""
     if "libasan" in read_text(f"/proc/{fs.pid}/maps"):
@@ -81,12 +73,6 @@ class Pressure:
         need_plain_build(self.fs)
         self.connection = os.path.join(self.control, str(os.minor(os.stat(self.fs.point).st_dev)))
         self.group.add(self.fs.pid)
-        # Memory that it touches for the first time while it is short is charged to the group: version 1 makes it wait for
-        # dirty pages then -- those that wait for it -- unless it is an I/O flusher.
-        if (self.group.version == 1 and not is_io_flusher(self.fs.pid)
-                and memory(self.fs.pid)["RssAnon"] < IO_DEPTH * MIB):
-            raise Skip("a dead-lock is possible: the daemon is no I/O flusher (CAP_SYS_RESOURCE is missing here), its "
-                       "buffers are not in memory yet, and cgroups are of version 1")
         self.fs.log_in(target.portal, self.iqn)
         self.disk = self.fs.disk(self.iqn, self.number)
 
