@@ -253,6 +253,18 @@ struct fs *fs_new(struct loop *l, struct daemon *d, const struct fs_config *c,
 	return NULL;
 }
 
+/* For child processes: see attach.h. */
+static char *disk_path(const struct lun *l, void *arg)
+{
+	const struct fs *fs = arg;
+	g_autoptr(GString) place = g_string_new(NULL);
+
+	if (!fs->mountpoint)
+		return NULL;
+	tree_lun_dir.place(&l->obj, place);
+	return g_strdup_printf("%s/%s/disk", fs->mountpoint, place->str);
+}
+
 gboolean fs_mount(struct fs *fs, const char *mountpoint, GError **err)
 {
 	int fd, r;
@@ -266,6 +278,8 @@ gboolean fs_mount(struct fs *fs, const char *mountpoint, GError **err)
 	fs->state = FS_MOUNTED;
 	fs->mountpoint = g_strdup(mountpoint);
 	fs->device = mountpoint_device(mountpoint);
+	fs->daemon->disk_path = disk_path;
+	fs->daemon->disk_path_arg = fs;
 	fd = fuse_session_fd(fs->session);
 	fs->blkio.fd = fd;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -334,6 +348,7 @@ void fs_free(struct fs *fs)
 	if (!fs)
 		return;
 	fs_unmount(fs);
+	fs->daemon->disk_path = NULL;
 	while ((link = list_first(&fs->handles)))
 		handle_free(list_entry(link, struct handle, link));
 	texts_done(&fs->texts);

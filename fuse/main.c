@@ -24,6 +24,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/loopdev.h"
 #include "fuse/background.h"
 #include "fuse/cmdline.h"
 #include "fuse/fs.h"
@@ -298,6 +299,8 @@ int main(int argc, char **argv)
 	struct app app = { .background.fd = -1, .signal_fd = -1 };
 	int status;
 
+	if (argc == 3 && !strcmp(argv[1], LOOPDEV_OPTION))
+		return loopdev_main(argv[2]);
 	conf_default(&app.conf);
 	status = go(&app, argc, argv);
 	conf_done(&app.conf);

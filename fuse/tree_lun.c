@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "core/attach.h"
 #include "core/daemon.h"
 #include "core/lun.h"
 #include "core/reservation.h"
@@ -20,7 +21,9 @@
 
 static bool has_disk(const struct object *o)
 {
-	return container_of(o, const struct lun, obj)->has_disk;
+	const struct lun *l = container_of(o, const struct lun, obj);
+
+	return l->has_disk && target_expose(l->target) != EXPOSE_NONE;
 }
 
 /* Not only a disk that is ready: a reservation may be what is in the way of its being so. */
@@ -49,6 +52,11 @@ static void show_block_size(struct object *o, GString *out)
 		g_string_append_printf(out, "%u\n", (unsigned)LUN(o)->disk->block_bytes);
 	else
 		attr_print_text(out, NULL);
+}
+
+static void show_block(struct object *o, GString *out)
+{
+	attr_print_text(out, attach_device(LUN(o)));
 }
 
 static void show_vendor(struct object *o, GString *out)
@@ -175,6 +183,8 @@ static const struct attr lun_attrs[] = {
 	ATTR_ERROR_ROW,
 	ATTR_STATUS_ROW,
 	{ "disk", ATTR_DISK, .mode = 0644, .is_shown = has_disk },
+	{ "block", ATTR_VALUE, .mode = 0444, .json = ATTR_JSON_TEXT, .show = show_block,
+	  .is_shown = has_disk },
 	ATTR_FILE("state", ATTR_JSON_TEXT, show_state),
 	ATTR_FILE("size", ATTR_JSON_NUMBER, show_size),
 	ATTR_FILE("block_size", ATTR_JSON_NUMBER, show_block_size),
@@ -213,6 +223,7 @@ const struct attr_dir tree_lun_dir = {
 		"A logical unit.\n"
 		"\n"
 		"disk        its blocks, to read and write; mode 0444 when write protected\n"
+		"block       the loop device over it, with expose=block or by `attach`\n"
 		"size        in bytes, block_size: of one block\n"
 		"state       ready, not-ready ...\n"
 		"vendor, product, revision, serial, type: what it tells of itself\n"

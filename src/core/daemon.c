@@ -2,7 +2,8 @@
 /* The daemon object: the state directory and its lock, what there is one of, and the end.
  *
  *   shutdown    true in it                                                   next
- *   (not yet)   !is_shutting_down                                            LEAVING
+ *   (not yet)   !is_shutting_down                                            DETACHING
+ *   DETACHING   nothing new begins; loop devices are being taken away        LEAVING
  *   LEAVING     nothing new begins; discoveries and logins were given up,    DONE
  *               all sessions log out; shutdown_timer runs
  *   (forced)    the time was up: sessions are closed, LEAVING goes on        DONE
@@ -21,6 +22,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/attach.h"
 #include "core/discovery.h"
 #include "core/event.h"
 #include "core/portal_health.h"
@@ -162,6 +164,7 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 	d->targets_sorted = g_sequence_new(NULL);
 	d->targets_by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	d->luns_by_wwid = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	d->attacher = attacher_new(d);
 	loop_timer_init(l, &d->shutdown_timer, on_shutdown_timer);
 	loop_call_init(&d->shutdown_call, on_shutdown_call);
 	if ((state_dir && (!make_directory(state_dir, err) || !lock_directory(d, err))) ||
@@ -182,6 +185,7 @@ void daemon_free(struct daemon *d)
 {
 	d->is_shutting_down = true;
 	login_options_give_up(d);
+	attacher_free(d->attacher);
 	while (d->discovery && d->discovery->portals)
 		portal_remove(d->discovery->portals->data);
 	while (d->targets)
@@ -278,13 +282,11 @@ static void on_shutdown_timer(struct loop_timer *timer)
 	}
 }
 
-void daemon_shutdown(struct daemon *d, void (*done)(struct daemon *, void *), void *arg)
+/* Nothing of the tree is held by a loop device of ours any more. */
+static void leave(void *arg)
 {
-	d->is_shutting_down = true;
-	d->shutdown_done = done;
-	d->shutdown_arg = arg;
-	login_options_give_up(d);
-	discovery_shutdown(d->discovery);
+	struct daemon *d = arg;
+
 	for (GList *l = d->targets, *next; l; l = next) {
 		struct target *t = l->data;
 
@@ -295,4 +297,14 @@ void daemon_shutdown(struct daemon *d, void (*done)(struct daemon *, void *), vo
 	}
 	loop_timer_start(&d->shutdown_timer, d->conf.shutdown_ms);
 	daemon_check_shutdown(d);
+}
+
+void daemon_shutdown(struct daemon *d, void (*done)(struct daemon *, void *), void *arg)
+{
+	d->is_shutting_down = true;
+	d->shutdown_done = done;
+	d->shutdown_arg = arg;
+	login_options_give_up(d);
+	discovery_shutdown(d->discovery);
+	attacher_shutdown(d->attacher, leave, d);
 }

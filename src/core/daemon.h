@@ -18,7 +18,9 @@
 #include "core/command.h"
 #include "core/conf.h"
 
+struct attacher;
 struct event_log;
+struct lun;
 struct portal_health;
 struct target;
 
@@ -58,6 +60,7 @@ struct daemon {
 	GList *fetching;	     /* of struct operation *: they wait for a secret file */
 	GList *pings;		     /* of struct ping * (inspect.c) */
 	struct chap_history *chap_history; /* of all sessions */
+	struct attacher *attacher;   /* of loop devices (attach.h) */
 	struct pool bounce;	     /* of DISK_BOUNCE_BYTES */
 	int64_t started_us;	     /* wall clock */
 
@@ -71,6 +74,10 @@ struct daemon {
 	/* Set by the file tree: `shutdown` was written to the control file. */
 	void (*quit)(void *arg);
 	void *quit_arg;
+	/* ... The absolute path of a unit's `disk`, g_free(); NULL: nothing is mounted. This
+	 * process must never open it. NULL: there is no tree (tests). */
+	char *(*disk_path)(const struct lun *l, void *arg);
+	void *disk_path_arg;
 };
 
 /* Takes a copy of @conf. NULL and @err: the state directory cannot be made or is in use by
@@ -78,8 +85,9 @@ struct daemon {
  * runs. @state_dir NULL: no state is read or kept (for tests). */
 struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *state_dir,
 			  GError **err);
-/* Log out of everything, all in parallel and at most conf's shutdown_ms, and wait for what is
- * still being saved; then @done, later and once. */
+/* Detach what was attached (attach.h), in a few seconds at most; log out of everything, all in
+ * parallel and at most conf's shutdown_ms, and wait for what is still being saved; then @done,
+ * later and once. */
 void daemon_shutdown(struct daemon *d, void (*done)(struct daemon *, void *), void *arg);
 /* After shutdown (or when nothing was ever logged in). Memory goes at the end of the turn. */
 void daemon_free(struct daemon *d);

@@ -226,6 +226,12 @@ static const struct row own_rows[EVENT_OWN_END - FIRST_OWN] = {
 	OWN(EVENT_RESERVATION_CHANGED) = { WARNING, "reservation-changed",
 		"A LUN's reservations were preempted, released or cleared, perhaps by others.",
 		RAISED },
+	OWN(EVENT_BLOCK_ATTACHED) = { INFO, "block-attached",
+		"A loop device was attached to a LUN.", RAISED },
+	OWN(EVENT_BLOCK_DETACHED) = { INFO, "block-detached",
+		"The loop device of a LUN was detached.", RAISED },
+	OWN(EVENT_BLOCK_FAILED) = { ERROR, "block-failed",
+		"No loop device could be attached to a LUN.", RAISED },
 };
 
 /* clang-format on */

@@ -44,6 +44,9 @@ enum event_own {
 	EVENT_CACHE_LOST,    /* a unit was without power, and its write cache was not empty */
 	EVENT_CACHE_IN_DOUBT, /* ... or perhaps: it was reset */
 	EVENT_RESERVATION_CHANGED, /* by another initiator, or a key of ours is gone */
+	EVENT_BLOCK_ATTACHED, /* a loop device over a LUN (attach.h) */
+	EVENT_BLOCK_DETACHED,
+	EVENT_BLOCK_FAILED,  /* it could not be attached */
 	EVENT_OWN_END
 };
 

@@ -2,11 +2,21 @@
 /* Logging out: of one session, or of all sessions of a target. Refused while a unit would be
  * pulled away under a process that has it open, unless forced. The sessions log out in
  * parallel; a target that does not answer is left after logout_ms, and a session that is being
- * brought back just ends. Cannot be cancelled: who no longer waits for it lets it go on. */
+ * brought back just ends. Cannot be cancelled: who no longer waits for it lets it go on.
+ *
+ *   phase      true in it                                                    next
+ *   RELEASING  units are open, or have loop devices of ours: a child         CLOSING, LEAVING,
+ *              process detaches those that nobody uses, and tells who        (refused)
+ *              is in the way (attach.h)
+ *   CLOSING    the kernel is about to tell that the devices' files are       LEAVING, (refused)
+ *              closed
+ *   LEAVING    the sessions log out                                          (end)
+ */
 #include <errno.h>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/attach.h"
 #include "core/event.h"
 #include "core/mcs.h"
 #include "core/revive.h"
@@ -14,9 +24,17 @@
 
 #define EVENT_LOGOUT_TIMED_OUT 44
 
+/* For the kernel to close the file of a device that is gone. */
+#define CLOSING_MS 2000
+#define CLOSING_LOOK_MS 5
+
 struct logout {
 	struct target *target;
 	struct operation *op;
+	unsigned sid; /* of the one session; 0: all */
+	bool is_forced;
+	struct loop_timer closing; /* CLOSING: looks again */
+	int64_t closing_until_ms;
 	unsigned sessions, pending, silent;
 };
 
@@ -68,13 +86,38 @@ static gboolean check_state(const struct target *t, const struct nexus *n, GErro
 	return TRUE;
 }
 
-static gboolean may_log_out(const struct target *t, const struct nexus *n, bool is_forced,
-			    GError **err)
+/* Those that a child process is to look at. */
+static GPtrArray *list_held(const struct target *t, const struct nexus *n, bool is_forced)
 {
-	return check_state(t, n, err) && (is_forced || check_idle(t, n, err));
+	GPtrArray *luns = g_ptr_array_new();
+
+	for (GList *k = t->luns; k; k = k->next) {
+		struct lun *l = k->data;
+
+		if (lun_depends_on(l, n) &&
+		    (attach_device(l) || (!is_forced && lun_is_open(l))))
+			g_ptr_array_add(luns, l);
+	}
+	return luns;
 }
 
 /* ---- doing it ---- */
+
+static void logout_free(struct logout *o)
+{
+	daemon_release(o->target->daemon);
+	loop_timer_done(&o->closing);
+	operation_unref(o->op);
+	object_unref(&o->target->obj);
+	g_free(o);
+}
+
+/* Takes @err. */
+static void logout_refuse(struct logout *o, GError *err)
+{
+	operation_finish(o->op, err);
+	logout_free(o);
+}
 
 static void logout_end(struct logout *o)
 {
@@ -82,9 +125,7 @@ static void logout_end(struct logout *o)
 	if (o->silent)
 		operation_result(o->op, "unconfirmed", "%u", o->silent);
 	operation_finish(o->op, NULL);
-	operation_unref(o->op);
-	object_unref(&o->target->obj);
-	g_free(o);
+	logout_free(o);
 }
 
 static struct nexus *find_nexus(const struct target *t, const struct session *s)
@@ -137,31 +178,108 @@ static void logout_nexus(struct logout *o, struct nexus *n)
 	daemon_hold(o->target->daemon);
 }
 
+static void logout_leave(struct logout *o)
+{
+	struct target *t = o->target;
+	struct nexus *one = o->sid ? target_find_nexus(t, o->sid) : NULL;
+
+	o->pending = 1; /* ours, till all have begun */
+	for (GList *k = one ? NULL : t->nexuses, *next; k; k = next) {
+		next = k->next;
+		logout_nexus(o, k->data);
+	}
+	if (one)
+		logout_nexus(o, one);
+	if (!--o->pending)
+		logout_end(o);
+}
+
+/* Is the session still there, after some time? FALSE and @err. */
+static gboolean check_again(const struct logout *o, GError **err)
+{
+	struct nexus *n = o->sid ? target_find_nexus(o->target, o->sid) : NULL;
+
+	if (!o->sid || n)
+		return check_state(o->target, n, err);
+	error_set_errno(err, ISDSC_INVALID_SESSION_ID, ENOENT, "%s: session %u has ended",
+			o->target->name, o->sid);
+	return FALSE;
+}
+
+/* Nobody tells when a file has been closed: look. */
+static void logout_close(struct logout *o)
+{
+	struct nexus *n = o->sid ? target_find_nexus(o->target, o->sid) : NULL;
+	GError *err = NULL;
+
+	if (!check_again(o, &err)) {
+		logout_refuse(o, err);
+	} else if (o->is_forced || check_idle(o->target, n, &err)) {
+		logout_leave(o);
+	} else if (loop_now_ms(o->target->obj.loop) < o->closing_until_ms) {
+		g_error_free(err);
+		loop_timer_start(&o->closing, CLOSING_LOOK_MS);
+	} else {
+		logout_refuse(o, err);
+	}
+}
+
+static void on_closing(struct loop_timer *t)
+{
+	logout_close(container_of(t, struct logout, closing));
+}
+
+static void on_released(void *arg, const GError *err)
+{
+	struct logout *o = arg;
+	struct nexus *n = o->sid ? target_find_nexus(o->target, o->sid) : NULL;
+	GError *holder = NULL;
+
+	o->closing_until_ms = loop_now_ms(o->target->obj.loop) + CLOSING_MS;
+	if (!err || o->is_forced) {
+		logout_close(o);
+		return;
+	}
+	if (error_errno(err) != EBUSY)
+		check_idle(o->target, n, &holder); /* it could not be found out who it is */
+	logout_refuse(o, holder ? holder : g_error_copy(err));
+}
+
+static struct logout *logout_new(struct target *t, const struct nexus *n, bool is_forced,
+				 struct operation *op)
+{
+	struct logout *o = g_new0(struct logout, 1);
+
+	o->target = t;
+	object_ref(&t->obj);
+	daemon_hold(t->daemon);
+	o->op = operation_ref(op);
+	o->sid = n ? n->session->sid : 0;
+	o->is_forced = is_forced;
+	loop_timer_init(op->loop, &o->closing, on_closing);
+	return o;
+}
+
 /* @n NULL: all of @t's. */
 static void logout_start(struct target *t, struct nexus *n, bool is_forced,
 			 struct operation *op)
 {
-	struct logout *o;
+	g_autoptr(GPtrArray) held = NULL;
 	GError *err = NULL;
 
 	operation_where(op, "%s", t->name);
-	if (!may_log_out(t, n, is_forced, &err)) {
+	if (!check_state(t, n, &err)) {
 		operation_finish(op, err);
 		return;
 	}
-	o = g_new0(struct logout, 1);
-	o->target = t;
-	object_ref(&t->obj);
-	o->op = operation_ref(op);
-	o->pending = 1; /* ours, till all have begun */
-	for (GList *k = n ? NULL : t->nexuses, *next; k; k = next) {
-		next = k->next;
-		logout_nexus(o, k->data);
-	}
-	if (n)
-		logout_nexus(o, n);
-	if (!--o->pending)
-		logout_end(o);
+	held = list_held(t, n, is_forced);
+	if (held->len && t->daemon->disk_path && !t->daemon->is_shutting_down)
+		attach_release(t->daemon, held, is_forced, on_released,
+			       logout_new(t, n, is_forced, op));
+	else if (is_forced || check_idle(t, n, &err))
+		logout_leave(logout_new(t, n, is_forced, op));
+	else
+		operation_finish(op, err);
 }
 
 void target_logout(struct target *t, bool is_forced, struct operation *op)

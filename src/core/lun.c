@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "core/attach.h"
 #include "core/disk_watch.h"
 #include "core/event.h"
 #include "core/reservation.h"
@@ -63,6 +64,8 @@ static void lun_free(struct object *o)
 
 	l->disk->luns = g_list_remove(l->disk->luns, l);
 	disk_unref(l->disk);
+	g_free(l->block);
+	g_free(l->block_path);
 	g_hash_table_unref(l->open_pids);
 	object_unref(&l->target->obj);
 	object_done(o);
@@ -297,6 +300,7 @@ void lun_gone(struct lun *l, int errno_value)
 		   errno_value == ESTALE ? "is another unit now: files open on it get ESTALE"
 					 : "is gone");
 	t->luns = g_list_remove(t->luns, l);
+	attach_gone(l);
 	lun_forget_wwid(l);
 	remove_own_paths(l);
 	rename_disk(l);

@@ -80,6 +80,9 @@ struct lun {
 	unsigned open_count;   /* files open on `disk` */
 	unsigned open_writers;
 	bool is_merge_told; /* the event of a twin that is none */
+	char *block;	    /* its loop device, "/dev/loopN" (attach.h); NULL: none */
+	char *block_path;   /* the file that it was made of */
+	bool is_attach_tried;
 	/* For C7: GINT_TO_POINTER(pid) -> GUINT_TO_POINTER(count), and under -pid what
 	 * identified that process at its first open (the text of /proc/PID/stat). */
 	GHashTable *open_pids;

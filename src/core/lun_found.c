@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/attach.h"
 #include "core/disk_watch.h"
 #include "core/event.h"
 #include "core/lun_merge.h"
@@ -94,6 +95,8 @@ static void set_capacity(struct lun *l, const struct lun_facts *f)
 			   "%s: lun %u: size changed from %" G_GUINT64_FORMAT
 			   " to %" G_GUINT64_FORMAT " bytes",
 			   l->target->name, l->number, before, disk_bytes(l->disk));
+	if (l->has_disk && disk_bytes(l->disk) != before)
+		attach_resized(l);
 	l->has_disk = true;
 }
 
@@ -298,6 +301,7 @@ void lun_found(struct nexus *n, const struct lun_facts *f)
 		add_path(l, n, f);
 	tell_register(l, n, f);
 	lun_merge(l, f);
+	attach_found(l);
 }
 
 void lun_missing(struct nexus *n, struct lun *l)

@@ -275,6 +275,13 @@ struct nexus *nexus_of_session(const struct session *s)
 	return s->ops == &nexus_ops ? s->arg : NULL;
 }
 
+enum expose target_expose(const struct target *t)
+{
+	const GList *newest = g_list_last(t->nexuses);
+
+	return newest ? ((const struct nexus *)newest->data)->expose : EXPOSE_FILE;
+}
+
 struct nexus *target_find_nexus(struct target *t, unsigned sid)
 {
 	for (GList *l = t->nexuses; l; l = l->next) {

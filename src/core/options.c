@@ -95,7 +95,7 @@ const struct command_key login_keys[] = {
 	  .help = "opening a unit for writing needs its persistent reservation" },
 	{ "persist", COMMAND_BOOL, .help = "log in at every start; only no in this version" },
 	{ "expose", COMMAND_CHOICE, .choices = "file|block|none",
-	  .help = "what becomes of the units; only file in this version" },
+	  .help = "the units become files, loop devices besides, or nothing that can be read" },
 	{ "ipsec_required", COMMAND_BOOL, .help = "only no in this version" },
 	{ "security_flags", COMMAND_NUMBER, 0, UINT32_MAX, .help = "only 0 in this version" },
 	{ "mapping", COMMAND_TEXT, .help = "numbers of units; not in this version" },
@@ -106,8 +106,8 @@ const struct command_key login_keys[] = {
 static const struct {
 	const char *key, *as_now;
 } not_yet[] = {
-	{ "instance", NULL },	    { "persist", "no" },       { "expose", "file" },
-	{ "ipsec_required", "no" }, { "security_flags", "0" }, { "mapping", NULL },
+	{ "instance", NULL },	   { "persist", "no" }, { "ipsec_required", "no" },
+	{ "security_flags", "0" }, { "mapping", NULL },
 };
 
 /* What moves as one (B6). */

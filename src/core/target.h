@@ -11,6 +11,7 @@
 #ifndef ISCSIFS_TARGET_H
 #define ISCSIFS_TARGET_H
 
+#include "core/attach.h"
 #include "core/daemon.h"
 #include "core/disk.h"
 #include "core/lun.h"
@@ -88,14 +89,17 @@ struct nexus {
 	struct loop_timer verify_timer; /* ... once more */
 	struct revive *revive;		/* the connections it is to have */
 	struct operation *adding;	/* a further connection (mcs.c), or NULL */
-	bool is_multipath; /* logged in with multipath=yes: may be one of several (C5) */
-	bool has_pr_key;   /* to be registered at each unit (pr_key=) */
+	bool is_multipath;  /* logged in with multipath=yes: may be one of several (C5) */
+	enum expose expose; /* all sessions of a target have the same */
+	bool has_pr_key;    /* to be registered at each unit (pr_key=) */
 	uint64_t pr_key;
 	bool is_guarded; /* guard=yes: its units are written to only while reserved for us */
 };
 /* "retrying" while it has no connection and is being brought back; else the session's state. */
 const char *nexus_state_name(const struct nexus *n);
 struct nexus *target_find_nexus(struct target *t, unsigned sid);
+/* What becomes of its units, as its newest session asks; EXPOSE_FILE without one. */
+enum expose target_expose(const struct target *t);
 
 /* The verb: resolve, connect, log in, follow redirects, scan, attach. */
 void target_login(struct target *t, const struct command *cmd, struct operation *op);

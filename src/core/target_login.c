@@ -4,8 +4,10 @@
  *   state      true in it                                                 next
  *   DIALLING   @dial resolves, connects, logs in, follows redirects,      SCANNING, (end)
  *              goes on to the next address
- *   SCANNING   the session is a nexus of the target; its units are        (end)
- *              being looked at by @scan, an operation of our own
+ *   SCANNING   the session is a nexus of the target; its units are        ATTACHING,
+ *              being looked at by @scan, an operation of our own          (end)
+ *   ATTACHING  with expose=block: its units are getting loop devices;     (end)
+ *              @scan waits for that. What fails there, does not fail it
  *
  * target->logging_in is set from start to end: one login of a target at a time. A login that
  * fails or is cancelled leaves nothing behind: not its session, nor a target made for it.
@@ -33,7 +35,7 @@
 #include "core/revive.h"
 #include "core/target.h"
 
-enum login_phase { DIALLING, SCANNING };
+enum login_phase { DIALLING, SCANNING, ATTACHING };
 
 struct target_login {
 	struct target *target;
@@ -48,6 +50,7 @@ struct target_login {
 	bool is_named;	    /* by a person */
 	GPtrArray *portals; /* of char *: those that are dialled */
 	struct login_options options;
+	enum expose expose;
 	uint64_t made_id; /* of the static instance made for this login; 0: none */
 };
 
@@ -127,6 +130,17 @@ static void succeed(struct target_login *l, struct nexus *n, const char *units)
 		   l->sid, l->target->name, l->portal);
 }
 
+static void on_attached(struct operation *wait, void *arg)
+{
+	struct target_login *l = arg;
+	struct nexus *n = target_find_nexus(l->target, l->sid);
+
+	operation_unref(wait);
+	if (n && !operation_is_running(l->op)) /* cancelled: nothing is left */
+		nexus_remove(n);
+	login_end(l, NULL);
+}
+
 static void on_scanned(struct operation *scan, void *arg)
 {
 	struct target_login *l = arg;
@@ -145,7 +159,13 @@ static void on_scanned(struct operation *scan, void *arg)
 	else if (!err)
 		succeed(l, n, scan->result->str);
 	operation_unref(scan);
-	login_end(l, err);
+	if (err || !n || n->expose != EXPOSE_BLOCK || !operation_is_running(l->op)) {
+		login_end(l, err);
+		return;
+	}
+	l->phase = ATTACHING;
+	l->scan = operation_new(l->op->loop, on_attached, l);
+	attach_wait(l->target, l->scan);
 }
 
 static bool is_yes(const struct login_options *o, const char *key)
@@ -162,6 +182,7 @@ static struct nexus *make_nexus(struct target_login *l, const struct dial_result
 
 	n->is_multipath = is_yes(&l->options, "multipath");
 	n->is_guarded = is_yes(&l->options, "guard");
+	n->expose = l->expose;
 	n->has_pr_key = login_option_number(&l->options, "pr_key", &n->pr_key);
 	l->sid = r->session->sid;
 	l->original = g_strdup(r->moved ? r->moved : l->portals->pdata[r->index]);
@@ -190,8 +211,8 @@ static void on_cancel(struct operation *op)
 {
 	struct target_login *l = op->step;
 
-	if (l->phase == SCANNING) {
-		operation_cancel(l->scan, ECANCELED); /* on_scanned() follows */
+	if (l->phase != DIALLING) {
+		operation_cancel(l->scan, ECANCELED); /* on_scanned(), on_attached() follow */
 		return;
 	}
 	dial_cancel(l->dial);
@@ -208,6 +229,7 @@ struct plan {
 	enum { LOGIN_NEW, LOGIN_WAIT, LOGIN_REPLACE } what;
 	struct nexus *old; /* WAIT, REPLACE: that one */
 	GArray *portals;   /* of struct dial_portal */
+	enum expose expose;
 	struct session_config session;
 };
 
@@ -368,6 +390,22 @@ static gboolean plan_named(struct plan *p, GError **err)
 	return FALSE;
 }
 
+/* Units have one way for all their paths: that of the sessions that stay. */
+static gboolean plan_expose(struct plan *p, const struct target *t, GError **err)
+{
+	const char *name = login_option(&p->options, "expose");
+	bool is_further = t->nexuses && p->what == LOGIN_NEW;
+
+	p->expose = is_further ? target_expose(t) : EXPOSE_FILE;
+	if (name)
+		expose_parse(name, &p->expose);
+	if (!is_further || p->expose == target_expose(t))
+		return TRUE;
+	error_set(err, ISDSC_INVALID_PARAMETER, "%s: its other sessions have expose=%s",
+		  t->name, expose_name(target_expose(t)));
+	return FALSE;
+}
+
 /* A over B over C: what was given now, the instance that is used, the static target. */
 static gboolean plan_make(struct plan *p, struct target *t, const struct command *cmd,
 			  GError **err)
@@ -387,7 +425,7 @@ static gboolean plan_make(struct plan *p, struct target *t, const struct command
 		return FALSE;
 	if (p->what == LOGIN_WAIT)
 		return TRUE;
-	if (!plan_portals(p, t, i, err) ||
+	if (!plan_expose(p, t, err) || !plan_portals(p, t, i, err) ||
 	    !login_options_config(&p->options, t->daemon, t->name, &p->session, err))
 		return FALSE;
 	if (p->old)
@@ -421,6 +459,7 @@ static struct target_login *target_login_new(struct target *t, struct plan *p,
 	l->op = operation_ref(op);
 	l->made_id = made_id;
 	l->is_named = p->named.host;
+	l->expose = p->expose;
 	l->replaces = p->old ? p->old->session->sid : 0;
 	login_options_copy(&l->options, &p->options);
 	l->portals = g_ptr_array_new_with_free_func(g_free);

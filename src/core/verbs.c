@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "core/attach.h"
 #include "core/discovery.h"
 #include "core/inspect.h"
 #include "core/mcs.h"
@@ -631,6 +632,23 @@ static void run_lun_path(struct object *obj, const struct command *cmd, struct o
 	operation_finish(op, err);
 }
 
+static void run_attach(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	(void)cmd;
+	attach_start(to_lun(obj), op);
+}
+
+static const struct command_key detach_keys[] = {
+	{ "force", COMMAND_BOOL,
+	  .help = "also while it is in use: it goes with its last user" },
+	{ 0 },
+};
+
+static void run_detach(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	attach_stop(to_lun(obj), command_bool(cmd, "force", false), op);
+}
+
 const struct verb lun_verbs[] = {
 	{ "rescan", "", 0, 0, NULL, NULL, run_lun_rescan, "look at this LUN again" },
 	{ "inquiry", "[PAGE]", 0, 1, inquiry_keys, json_key, run_inquiry,
@@ -649,6 +667,8 @@ const struct verb lun_verbs[] = {
 	  "least-queue-depth" },
 	{ "path", "SID", 1, 1, lun_path_keys, NULL, run_lun_path,
 	  "role and weight of the path by this session" },
+	{ "attach", "", 0, 0, NULL, NULL, run_attach, "a loop device over it: see `block`" },
+	{ "detach", "", 0, 0, detach_keys, NULL, run_detach, "take that away" },
 	{ 0 },
 };
 

@@ -356,6 +356,25 @@ echo "the daemon is still there"; exit 1
 """
 
 
+def as_user(t, place, run):
+    """The command line @run for a user who is not root, and may use FUSE; @place becomes his."""
+    if os.geteuid():
+        return run
+    user = nobody()
+    need_program("runuser", "unshare")
+    os.chown(place, user.pw_uid, user.pw_gid)
+    if as_nobody(t, f"test -x {place}").returncode:
+        raise Skip(f"{t.dir} is closed to nobody")
+    run = f"runuser -u nobody -- {run}"
+    if os.stat("/dev/fuse").st_mode & 0o002:
+        return run
+    # Closed here, open to all on an ordinary Debian: a device file of our own, in a mount namespace of our own.
+    dev = t.path("dev")
+    os.mkdir(dev)
+    return (f"unshare -m --propagation private bash -ec 'mount -t tmpfs -o mode=755,dev none {dev}; "
+            f"mknod -m 666 {dev}/fuse c 10 229; mount --bind {dev}/fuse /dev/fuse; exec {run}'")
+
+
 @test
 def unprivileged_mount_through_fusermount(t):
     need_program("fusermount3", "timeout")
@@ -368,20 +387,7 @@ def unprivileged_mount_through_fusermount(t):
     script = os.path.join(place, "script")
     with open(script, "w") as f:
         f.write(UNPRIVILEGED)
-    run = f"bash {script} {place} {binary} {target.portal} {iqn} {number}"
-    if os.geteuid() == 0:
-        user = nobody()
-        need_program("runuser", "unshare")
-        os.chown(place, user.pw_uid, user.pw_gid)
-        if as_nobody(t, f"test -x {binary}").returncode:
-            raise Skip(f"{t.dir} is closed to nobody")
-        run = f"runuser -u nobody -- {run}"
-        if not os.stat("/dev/fuse").st_mode & 0o002:
-            # Closed here, open to all on an ordinary Debian: a device file of our own, in a mount namespace of our own.
-            dev = t.path("dev")
-            os.mkdir(dev)
-            run = (f"unshare -m --propagation private bash -ec 'mount -t tmpfs -o mode=755,dev none {dev}; "
-                   f"mknod -m 666 {dev}/fuse c 10 229; mount --bind {dev}/fuse /dev/fuse; exec {run}'")
+    run = as_user(t, place, f"bash {script} {place} {binary} {target.portal} {iqn} {number}")
     t.sh(f"timeout 100 {run}", env=sanitizer_environ_at(t, place))
     with open(os.path.join(place, "data"), "rb") as f, open(backing, "rb") as g:
         assert f.read() == g.read(1 << 20)

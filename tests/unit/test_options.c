@@ -182,8 +182,8 @@ static void test_options_know_every_key_of_tree_md(void)
 static void test_options_not_there_yet_are_refused_plainly(void)
 {
 	static const char *const later[] = {
-		"instance=eth0", "persist=yes",		"expose=block",	    "expose=none",
-		"mapping=0:0",	 "ipsec_required=true", "security_flags=2",
+		"instance=eth0",       "persist=yes",	   "mapping=0:0",
+		"ipsec_required=true", "security_flags=2",
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(later); i++) {
@@ -197,7 +197,7 @@ static void test_options_not_there_yet_are_refused_plainly(void)
 
 static void test_options_that_mean_as_now_are_accepted(void)
 {
-	struct login_options o = options("login persist=no expose=file ipsec_required=false "
+	struct login_options o = options("login persist=no ipsec_required=false "
 					 "security_flags=0x0");
 
 	login_options_done(&o);
