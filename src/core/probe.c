@@ -304,7 +304,10 @@ static void on_compared(void *arg)
 
 static void probe_compare(struct probe *p)
 {
-	p->merge = is_complete(p) ? merge_start(p->nexus, &p->facts, on_compared, p) : NULL;
+	bool may_read = p->nexus->expose != EXPOSE_NONE;
+
+	p->merge = may_read && is_complete(p) ? merge_start(p->nexus, &p->facts, on_compared, p)
+					      : NULL;
 	if (!p->merge)
 		p->done(p, false);
 }
@@ -340,6 +343,13 @@ static void send_step(struct probe *p, const uint8_t *cdb, unsigned cdb_bytes, u
 	query_by_scan(p->query);
 }
 
+/* With expose=none, nothing else is sent (C9). */
+static bool may_send(const struct probe *p, const uint8_t *cdb)
+{
+	return p->nexus->expose != EXPOSE_NONE || cdb[0] == SCSI_INQUIRY ||
+	       cdb[0] == SCSI_READ_CAPACITY_10 || cdb[0] == SCSI_SERVICE_ACTION_IN_16;
+}
+
 static void probe_next(struct probe *p)
 {
 	bool is_over = p->is_missing || p->is_silent;
@@ -349,7 +359,7 @@ static void probe_next(struct probe *p)
 		uint32_t bytes;
 		unsigned cdb_bytes = steps[p->step].build(p, cdb, &bytes);
 
-		if (!cdb_bytes)
+		if (!cdb_bytes || !may_send(p, cdb))
 			continue;
 		send_step(p, cdb, cdb_bytes, bytes);
 		return;
