@@ -534,24 +534,47 @@ static void run_lun_rescan(struct object *obj, const struct command *cmd, struct
 	lun_rescan(to_lun(obj), op);
 }
 
+/* With expose=none nothing is done to a unit (C9). NULL: @op has failed. */
+static struct lun *to_exposed(struct object *obj, struct operation *op)
+{
+	struct lun *l = to_lun(obj);
+	GError *err = NULL;
+
+	if (target_expose(l->target) != EXPOSE_NONE)
+		return l;
+	error_set(&err, ISDSC_REQUEST_NOT_SUPPORTED, "%s: lun %u: logged in with expose=none",
+		  l->target->name, l->number);
+	operation_finish(op, err);
+	return NULL;
+}
+
 static void run_reset(struct object *obj, const struct command *cmd, struct operation *op)
 {
+	struct lun *l = to_exposed(obj, op);
+
 	(void)cmd;
-	inspect_reset(to_lun(obj), op);
+	if (l)
+		inspect_reset(l, op);
 }
 
 static void run_abort_task_set(struct object *obj, const struct command *cmd,
 			       struct operation *op)
 {
+	struct lun *l = to_exposed(obj, op);
+
 	(void)cmd;
-	tmf_unit(to_lun(obj), ISCSI_TMF_ABORT_TASK_SET, op);
+	if (l)
+		tmf_unit(l, ISCSI_TMF_ABORT_TASK_SET, op);
 }
 
 static void run_clear_task_set(struct object *obj, const struct command *cmd,
 			       struct operation *op)
 {
+	struct lun *l = to_exposed(obj, op);
+
 	(void)cmd;
-	tmf_unit(to_lun(obj), ISCSI_TMF_CLEAR_TASK_SET, op);
+	if (l)
+		tmf_unit(l, ISCSI_TMF_CLEAR_TASK_SET, op);
 }
 
 /* Of the verbs that ask a unit. */

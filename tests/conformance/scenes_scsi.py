@@ -448,3 +448,21 @@ def disk_4_small_disks_and_odd_blocks(s):
 		s.check(s.read(t, 0, bs * blocks, direct=False) == disk.store, 'wrong data (%d)' % n)
 
 
+@scene
+def expose_none(s):
+	"""expose=none: INQUIRY, REPORT LUNS and READ CAPACITY are all that is sent; there is no file to open."""
+	t = s.target(luns={0: pattern_disk(1 << 20), 1: pattern_disk(2 << 20, serial='ONE')})
+	s.login(t, expose='none', pr_key='0x1234')
+	allowed = (scsi.INQUIRY, scsi.REPORT_LUNS, scsi.READ_CAPACITY_10, scsi.SERVICE_ACTION_IN)
+	for n, size in ((0, 1 << 20), (1, 2 << 20)):
+		s.equal(int(s.cat('targets', t.iqn, 'lun%d' % n, 'size')), size, 'size of lun%d' % n)
+		s.check(not s.exists('targets', t.iqn, 'lun%d' % n, 'disk'), 'there is a disk')
+		s.check(not s.exists('targets', t.iqn, 'lun%d' % n, 'block'), 'there is a block')
+	for verb in ('inquiry', 'inquiry page=0x83', 'read-capacity', 'report-luns', 'rescan'):
+		s.ctl('targets/%s/lun0/ctl' % t.iqn, verb)
+	for verb in ('attach', 'reset', 'abort-task-set', 'clear-task-set'):
+		s.refused(s.ctl('targets/%s/lun0/ctl' % t.iqn, verb), errno.EOPNOTSUPP)
+	for p in t.commands():
+		s.check(p.cdb[0] in allowed, 'command 0x%02x was sent' % p.cdb[0])
+	s.check(len(t.commands(scsi.INQUIRY)) > 4, 'hardly anything was asked')
+	s.check(not t.received(Op.TMF_REQ), 'a task management request was sent')

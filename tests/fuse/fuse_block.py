@@ -188,6 +188,31 @@ def units_that_come_and_go(t):
     assert backing_of(b.device())
 
 
+def resize(b, size):
+    """tgtd can only take a LUN away and give another one with the same identity; nobody asks in between."""
+    b.target.admin_do("--op", "delete", "--mode", "logicalunit", "--tid", 1, "--lun", b.number)
+    os.truncate(b.backing, size)
+    b.target.add_lun(b.number, b.backing)
+    b.fs.ctl(f"sessions/{b.sid}", "rescan")
+    assert b.fs.read(b.lun, "size") == str(size)
+
+
+@test
+def size_changes_are_told(t):
+    """To our device, and to one of somebody else; growing and shrinking."""
+    b = Block(t)
+    ours, other = b.device(), attach(t, b.disk)
+    for size in (SIZE * 2, SIZE // 2, SIZE * 3):
+        resize(b, size)
+        for device in (ours, other):
+            wait_for(lambda: sectors(device) * 512 == size, f"{device} has {size} bytes")
+    data = pattern(65536, 3)
+    with File(ours, direct=True) as f:
+        f.write(data, SIZE * 3 - 65536)
+    same(backing_read(b.backing, SIZE * 3 - 65536, 65536), data, "the new end")
+    assert b.device() == ours
+
+
 @test(limit=300)
 def many_units(t):
     """More than are attached at a time; each gets its own, before the login returns."""
