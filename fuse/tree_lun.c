@@ -54,6 +54,16 @@ static void show_block_size(struct object *o, GString *out)
 		attr_print_text(out, NULL);
 }
 
+/* Numbers are the target's, or chosen at login. */
+static void show_mapping(struct object *o, GString *out)
+{
+	uint32_t number;
+
+	if (lun_decode(LUN(o)->wire, &number) == 0)
+		attr_print_count(out, "target_lun", number);
+	attr_print_count(out, "lun", LUN(o)->number);
+}
+
 static void show_block(struct object *o, GString *out)
 {
 	attr_print_text(out, attach_device(LUN(o)));
@@ -185,6 +195,7 @@ static const struct attr lun_attrs[] = {
 	{ "disk", ATTR_DISK, .mode = 0644, .is_shown = has_disk },
 	{ "block", ATTR_VALUE, .mode = 0444, .json = ATTR_JSON_TEXT, .show = show_block,
 	  .is_shown = has_disk },
+	ATTR_FILE("mapping", ATTR_JSON_PAIRS, show_mapping),
 	ATTR_FILE("state", ATTR_JSON_TEXT, show_state),
 	ATTR_FILE("size", ATTR_JSON_NUMBER, show_size),
 	ATTR_FILE("block_size", ATTR_JSON_NUMBER, show_block_size),
@@ -225,6 +236,7 @@ const struct attr_dir tree_lun_dir = {
 		"disk        its blocks, to read and write; mode 0444 when write protected\n"
 		"block       the loop device over it, with expose=block or by `attach`\n"
 		"size        in bytes, block_size: of one block\n"
+		"mapping     the target's number for it, and the one here\n"
 		"state       ready, not-ready ...\n"
 		"vendor, product, revision, serial, type: what it tells of itself\n"
 		"wwid        its worldwide name, as in /by-id\n"

@@ -243,6 +243,7 @@ void nexus_remove(struct nexus *n)
 	session_close(n->session);
 	lun_remove_nexus(n);
 	object_gone(&n->session->obj);
+	mapping_free(n->mapping);
 	g_free(n->portal);
 	g_free(n);
 	target_maybe_gone(t);

@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "base/wire.h"
 #include "core/daemon.h"
+#include "core/mapping.h"
 #include "core/resolve.h"
 #include "core/secret_file.h"
 
@@ -98,7 +99,8 @@ const struct command_key login_keys[] = {
 	  .help = "the units become files, loop devices besides, or nothing that can be read" },
 	{ "ipsec_required", COMMAND_BOOL, .help = "only no in this version" },
 	{ "security_flags", COMMAND_NUMBER, 0, UINT32_MAX, .help = "only 0 in this version" },
-	{ "mapping", COMMAND_TEXT, .help = "numbers of units; not in this version" },
+	{ "mapping", COMMAND_TEXT,
+	  .help = "numbers that units are shown under: TARGET_LUN:NUMBER,..." },
 	{ 0 },
 };
 
@@ -107,7 +109,7 @@ static const struct {
 	const char *key, *as_now;
 } not_yet[] = {
 	{ "instance", NULL },	   { "persist", "no" }, { "ipsec_required", "no" },
-	{ "security_flags", "0" }, { "mapping", NULL },
+	{ "security_flags", "0" },
 };
 
 /* What moves as one (B6). */
@@ -176,12 +178,21 @@ static gboolean check_secret(const char *value, GError **err)
 	return TRUE;
 }
 
+static gboolean check_mapping(const char *value, GError **err)
+{
+	struct mapping *m = mapping_parse(value, err);
+
+	mapping_free(m);
+	return m != NULL;
+}
+
 static const struct {
 	const char *key;
 	gboolean (*check)(const char *value, GError **err); /* says what is wrong */
 } checks[] = {
 	{ "portal", check_portal }, { "source", check_source }, { "user", check_user },
 	{ "user_in", check_user },  { "secret", check_secret }, { "secret_in", check_secret },
+	{ "mapping", check_mapping },
 };
 
 static gboolean check_value(const char *key, const char *value, GError **err)

@@ -253,13 +253,31 @@ static void ask_list(struct scan *s)
 	query_by_scan(s->list);
 }
 
+static void tell_hidden(const struct scan *s, uint32_t number)
+{
+	struct target *t = s->nexus->target;
+	g_autofree char *text = g_strdup_printf(
+		"%s: the target's LUN %u is not shown: mapping= gives its number to another one",
+		t->name, number);
+
+	log_warning("%s", text);
+	object_fail_text(&t->obj, "looking at the LUNs", ISDSC_TARGET_MAPPING_EXISTS, EEXIST,
+			 text);
+}
+
 static void add_unit(struct scan *s, GHashTable *listed, const uint8_t wire[8])
 {
+	uint32_t number;
 	struct unit u;
 
-	if (lun_decode(wire, &u.number) < 0 ||
-	    !g_hash_table_add(listed, GUINT_TO_POINTER(u.number)))
-		return; /* well-known, of several levels, or told twice */
+	if (lun_decode(wire, &number) < 0)
+		return; /* well-known, or of several levels */
+	if (!mapping_find(s->nexus->mapping, number, &u.number)) {
+		tell_hidden(s, number);
+		return;
+	}
+	if (!g_hash_table_add(listed, GUINT_TO_POINTER(u.number)))
+		return; /* told twice */
 	memcpy(u.wire, wire, sizeof(u.wire));
 	g_array_append_val(s->units, u);
 }

@@ -15,6 +15,7 @@
 #include "core/daemon.h"
 #include "core/disk.h"
 #include "core/lun.h"
+#include "core/mapping.h"
 #include "core/options.h"
 
 struct target_portal {
@@ -90,7 +91,8 @@ struct nexus {
 	struct revive *revive;		/* the connections it is to have */
 	struct operation *adding;	/* a further connection (mcs.c), or NULL */
 	bool is_multipath;  /* logged in with multipath=yes: may be one of several (C5) */
-	enum expose expose; /* all sessions of a target have the same */
+	enum expose expose; /* all sessions of a target have the same ... */
+	struct mapping *mapping; /* ... and the same of these */
 	bool has_pr_key;    /* to be registered at each unit (pr_key=) */
 	uint64_t pr_key;
 	bool is_guarded; /* guard=yes: its units are written to only while reserved for us */

@@ -51,6 +51,7 @@ struct target_login {
 	GPtrArray *portals; /* of char *: those that are dialled */
 	struct login_options options;
 	enum expose expose;
+	struct mapping *mapping; /* NULL: none, or the nexus has it */
 	uint64_t made_id; /* of the static instance made for this login; 0: none */
 };
 
@@ -75,6 +76,7 @@ static void target_login_free(struct target_login *l)
 	g_free(l->portal);
 	g_free(l->original);
 	g_ptr_array_unref(l->portals);
+	mapping_free(l->mapping);
 	login_options_done(&l->options);
 	operation_unref(l->op);
 	object_unref(&l->target->obj);
@@ -183,6 +185,7 @@ static struct nexus *make_nexus(struct target_login *l, const struct dial_result
 	n->is_multipath = is_yes(&l->options, "multipath");
 	n->is_guarded = is_yes(&l->options, "guard");
 	n->expose = l->expose;
+	n->mapping = g_steal_pointer(&l->mapping);
 	n->has_pr_key = login_option_number(&l->options, "pr_key", &n->pr_key);
 	l->sid = r->session->sid;
 	l->original = g_strdup(r->moved ? r->moved : l->portals->pdata[r->index]);
@@ -230,6 +233,7 @@ struct plan {
 	struct nexus *old; /* WAIT, REPLACE: that one */
 	GArray *portals;   /* of struct dial_portal */
 	enum expose expose;
+	struct mapping *mapping;
 	struct session_config session;
 };
 
@@ -237,6 +241,7 @@ static void plan_done(struct plan *p)
 {
 	g_free(p->named.host);
 	g_array_unref(p->portals);
+	mapping_free(p->mapping);
 	login_options_done(&p->options);
 	session_config_done(&p->session);
 }
@@ -406,6 +411,23 @@ static gboolean plan_expose(struct plan *p, const struct target *t, GError **err
 	return FALSE;
 }
 
+/* Nor can they have two numbers. */
+static gboolean plan_mapping(struct plan *p, const struct target *t, GError **err)
+{
+	const char *text = login_option(&p->options, "mapping");
+	const struct nexus *other =
+		p->what == LOGIN_NEW && t->nexuses ? t->nexuses->data : NULL;
+
+	p->mapping = text ? mapping_parse(text, NULL) : NULL; /* it was checked */
+	if (!text && other)
+		p->mapping = mapping_copy(other->mapping);
+	if (!other || mapping_is_same(p->mapping, other->mapping))
+		return TRUE;
+	error_set(err, ISDSC_TARGET_MAPPING_UNAVAILABLE,
+		  "%s: its other sessions have another mapping", t->name);
+	return FALSE;
+}
+
 /* A over B over C: what was given now, the instance that is used, the static target. */
 static gboolean plan_make(struct plan *p, struct target *t, const struct command *cmd,
 			  GError **err)
@@ -425,7 +447,7 @@ static gboolean plan_make(struct plan *p, struct target *t, const struct command
 		return FALSE;
 	if (p->what == LOGIN_WAIT)
 		return TRUE;
-	if (!plan_expose(p, t, err) || !plan_portals(p, t, i, err) ||
+	if (!plan_expose(p, t, err) || !plan_mapping(p, t, err) || !plan_portals(p, t, i, err) ||
 	    !login_options_config(&p->options, t->daemon, t->name, &p->session, err))
 		return FALSE;
 	if (p->old)
@@ -460,6 +482,7 @@ static struct target_login *target_login_new(struct target *t, struct plan *p,
 	l->made_id = made_id;
 	l->is_named = p->named.host;
 	l->expose = p->expose;
+	l->mapping = g_steal_pointer(&p->mapping);
 	l->replaces = p->old ? p->old->session->sid : 0;
 	login_options_copy(&l->options, &p->options);
 	l->portals = g_ptr_array_new_with_free_func(g_free);

@@ -261,3 +261,63 @@ def verbs_of_a_lun(t):
     assert fs.ctl(lun, "report-luns").startswith("ok")
     assert fs.ctl(lun, "rescan").startswith("ok")
     refuses(errno.EINVAL, fs.ctl, lun, "inquiry page=0x1ff")
+
+
+def identity(fs, iqn, shown):
+    """{number: (size, target's number)}"""
+    return {n: (fs.read("targets", iqn, f"lun{n}", "size"), fs.json(fs.target(iqn, f"lun{n}"))["mapping"]["target_lun"])
+            for n in shown}
+
+
+@test
+def mapping_chooses_the_numbers(t):
+    target = Tgtd(t)
+    iqn = target.add_target("many")
+    for n in (1, 2, 3, 10):
+        target.add_lun(n, t.file(f"lun{n}", n << 20))
+    fs = Mounted(t)
+    fs.discover(target.portal)
+    for bad in ("1", "1:", "1:2,1:3", "1:5,2:5", "1:99999", '""'):
+        e = refuses(errno.EINVAL, fs.login, iqn, f"mapping={bad}")
+        assert "mapping: " in e.reply and "MAPPING" in e.reply, e.reply
+    assert not fs.sids(iqn)
+    # 1 goes to 10, so that the target's 10 has no place; 2 and 3 change places.
+    sid = fs.login(iqn, "mapping=1:10,2:3,3:2")
+    shown = sorted(int(x[3:]) for x in fs.ls("targets", iqn) if x.startswith("lun"))
+    assert shown == [0, 2, 3, 10], shown
+    assert identity(fs, iqn, (2, 3, 10)) == {2: (str(3 << 20), 3), 3: (str(2 << 20), 2), 10: (str(1 << 20), 1)}
+    assert fs.read("targets", iqn, "lun10", "mapping") == "target_lun 1\nlun 10"
+    assert "LUN 10 is not shown" in fs.read("targets", iqn, "error")
+    # Each leads to its own blocks.
+    for n, backing in ((2, "lun3"), (3, "lun2"), (10, "lun1")):
+        data = pattern(4096, n)
+        with File(fs.disk(iqn, n), direct=True) as f:
+            f.write(data, 8192)
+        same(backing_read(os.path.join(t.fast, backing), 8192, 4096), data, f"lun{n}")
+    fs.ctl(f"sessions/{sid}", "rescan")
+    fs.ctl(fs.target(iqn, "lun10"), "rescan")
+    assert sorted(int(x[3:]) for x in fs.ls("targets", iqn) if x.startswith("lun")) == shown
+    fs.logout(iqn)
+    fs.login(iqn)
+    assert identity(fs, iqn, (1, 10)) == {1: (str(1 << 20), 1), 10: (str(10 << 20), 10)}
+
+
+@test
+def further_sessions_have_the_same_units(t):
+    """mapping= and expose= are the target's: taken over by a further session, or refused."""
+    target = Tgtd(t, ports_each=2)
+    iqn, number, _ = target.one_disk()
+    fs = Mounted(t)
+    fs.discover(target.portal)
+    one, two = (f"127.0.0.1:{p}" for p in target.ports)
+    fs.login(iqn, f"portal={one} multipath=yes mapping={number}:7 expose=none")
+    for other in ("mapping=1:8", "expose=file", "expose=block"):
+        try:
+            fs.login(iqn, f"portal={two} multipath=yes {other}")
+        except OSError as e:
+            assert "its other sessions have" in e.reply, e.reply
+        else:
+            raise AssertionError(f"{other} was accepted")
+    fs.login(iqn, f"portal={two} multipath=yes")
+    assert len(fs.sids(iqn)) == 2 and set(fs.sids(iqn)) <= set(fs.ls("targets", iqn, "lun7", "paths"))
+    assert not os.path.exists(fs.disk(iqn, 7))

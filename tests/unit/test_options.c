@@ -182,8 +182,10 @@ static void test_options_know_every_key_of_tree_md(void)
 static void test_options_not_there_yet_are_refused_plainly(void)
 {
 	static const char *const later[] = {
-		"instance=eth0",       "persist=yes",	   "mapping=0:0",
-		"ipsec_required=true", "security_flags=2",
+		"instance=eth0",
+		"persist=yes",
+		"ipsec_required=true",
+		"security_flags=2",
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(later); i++) {
