@@ -422,7 +422,7 @@ static void on_resized(void *arg, const struct helper_answer *a)
 	struct job *j = arg;
 
 	j->helper = NULL;
-	for (char **line = a->lines; *line; line++)
+	for (char **line = a->lines; *line && line[1]; line++) /* the last is the verdict */
 		log_info("%s: lun %u: %s", j->lun->target->name, j->lun->number, *line);
 	if (a->error)
 		log_warning("%s: lun %u: telling loop devices of its size: %s",
