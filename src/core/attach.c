@@ -44,6 +44,7 @@ struct job {
 	struct helper *helper; /* NULL: waits for its turn */
 	struct operation *op;  /* NULL: nobody waits */
 	bool is_attach;
+	bool is_unwanted; /* cancelled: what it made is to go again */
 };
 
 /* Waits until nothing of @target is being attached. */
@@ -400,7 +401,7 @@ static void on_attached(void *arg, const struct helper_answer *a)
 	GError *err = NULL;
 
 	j->helper = NULL;
-	if (!a->error && device) {
+	if (!a->error && device && !j->is_unwanted) {
 		take_attached(j, device);
 		job_free(j);
 		return;
@@ -409,6 +410,10 @@ static void on_attached(void *arg, const struct helper_answer *a)
 		set_device(l, device, j->path);
 		attach_gone(l);
 		set_device(l, NULL, NULL);
+	}
+	if (j->is_unwanted) {
+		job_free(j);
+		return;
 	}
 	error_set_errno(&err, ISDSC_NON_SPECIFIC_ERROR, a->error ? a->error : EPROTO,
 			"%s: lun %u: no loop device could be attached: %s", l->target->name,
@@ -447,9 +452,15 @@ static void on_job_cancel(struct operation *op)
 {
 	struct job *j = op->step;
 
+	j->op = NULL;
+	j->is_unwanted = true;
+	operation_step(op, NULL, NULL);
 	operation_finish(op, NULL);
-	helper_cancel(j->helper);
-	job_free(j);
+	operation_unref(op);
+	if (j->helper)
+		helper_kill(j->helper);
+	else
+		job_free(j);
 }
 
 static struct job *job_new(struct lun *l, const char *verb, char *path)
@@ -551,11 +562,13 @@ void attach_found(struct lun *l)
 
 void attach_resized(struct lun *l)
 {
-	char *path = lun_is_open(l) ? path_of(l) : NULL;
+	for (GList *k = l->disk->luns; k; k = k->next) {
+		struct lun *same = k->data;
+		char *path = same->open_count ? path_of(same) : NULL;
 
-	if (!path)
-		return;
-	job_new(l, "resize", path)->limit_ms = RESIZE_MS;
+		if (path)
+			job_new(same, "resize", path)->limit_ms = RESIZE_MS;
+	}
 	jobs_fill(attacher_of(l));
 }
 

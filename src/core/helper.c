@@ -303,17 +303,23 @@ struct helper *helper_start(struct helpers *all, const char *const argv[],
 	return h;
 }
 
+void helper_kill(struct helper *h)
+{
+	if (!h->pid)
+		return; /* it was never there: done() is on its way */
+	kill_child(h);
+	loop_timer_start(&h->timer, GRACE_MS);
+}
+
 void helper_cancel(struct helper *h)
 {
 	if (!h)
 		return;
 	h->done = NULL;
-	if (!h->pid) {
+	if (h->pid)
+		helper_kill(h);
+	else
 		helper_free(h);
-		return;
-	}
-	kill_child(h);
-	loop_timer_start(&h->timer, GRACE_MS);
 }
 
 void helpers_init(struct helpers *h, struct loop *l)

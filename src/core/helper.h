@@ -45,6 +45,8 @@ void helpers_done(struct helpers *h);
 struct helper *helper_start(struct helpers *all, const char *const argv[],
 			    const GString *request, int64_t limit_ms,
 			    void (*done)(void *arg, const struct helper_answer *a), void *arg);
+/* The child is killed; done() runs when it has ended, or is given up. */
+void helper_kill(struct helper *h);
 /* done() will not run; the child is killed. NULL is fine. */
 void helper_cancel(struct helper *h);
 

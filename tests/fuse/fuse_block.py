@@ -383,3 +383,18 @@ def without_the_right_the_login_works_and_the_attach_tells(t):
     done = t.sh(f"timeout 100 {run}", env=sanitizer_environ_at(t, place))
     assert done.stdout.startswith("-\n"), done.stdout
     assert "attaching loop devices needs root" in done.stdout and "EACCES" in done.stdout, done.stdout
+
+
+@test
+def cancelled_attach_leaves_nothing(t):
+    """Ctrl-C while the target does not answer, and when it answers again."""
+    b = Block(t, "command_timeout=60")
+    os.kill(b.target.process.pid, signal.SIGSTOP)
+    t.defer(os.kill, b.target.process.pid, signal.SIGCONT)
+    refuses(errno.ETIMEDOUT, b.fs.ctl, b.lun, "attach timeout=1")
+    os.kill(b.target.process.pid, signal.SIGCONT)
+    wait_for(lambda: "opens 0" in b.fs.read(b.lun, "stats"), "nothing has the disk open any more")
+    assert b.device() == "-"
+    wait_for(lambda: b.fs.ctl(b.lun, "attach"), "the helper process has ended")
+    assert backing_of(b.device()) == b.disk
+    b.fs.logout(b.iqn)

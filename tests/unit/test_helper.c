@@ -95,6 +95,25 @@ static void test_helper_that_cannot_be_started_is_an_answer(void)
 	       "no helper process could be started (that takes Linux 5.8 or newer)", "(none)");
 }
 
+static void test_helper_killed_says_what_it_had_said(void)
+{
+	const char *const argv[] = { "/bin/sh", "-c", "exec sleep 1000", NULL };
+	struct loop *l = loop_new();
+	g_autoptr(GString) request = g_string_new(NULL);
+	struct helpers h;
+	struct seen s = { 0 };
+
+	helpers_init(&h, l);
+	helper_kill(helper_start(&h, argv, request, 60000, on_done, &s));
+	CU_ASSERT_EQUAL(s.calls, 0);
+	while (!s.calls)
+		loop_run_once(l, -1);
+	expect(s, ETIMEDOUT, "the helper process did not end in time and was killed", "(none)");
+	CU_ASSERT_TRUE(list_is_empty(&h.all));
+	helpers_done(&h);
+	loop_free(l);
+}
+
 static void test_helper_cancelled_says_nothing(void)
 {
 	const char *const argv[] = { "/bin/sh", "-c", "exec sleep 1000", NULL };
@@ -146,4 +165,5 @@ UNIT_MAIN("helper", UNIT(test_helper_answers_with_lines),
 	  UNIT(test_helper_that_says_nothing_has_died),
 	  UNIT(test_helper_is_killed_when_its_time_is_up),
 	  UNIT(test_helper_that_cannot_be_started_is_an_answer),
+	  UNIT(test_helper_killed_says_what_it_had_said),
 	  UNIT(test_helper_cancelled_says_nothing), UNIT(test_helper_error_numbers_are_checked))
