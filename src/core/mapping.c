@@ -54,7 +54,8 @@ static gboolean add_pair(struct mapping *m, const char *pair, GError **err)
 	if (g_hash_table_contains(m->by_lun, GUINT_TO_POINTER(lun)))
 		error_set(err, ISDSC_INVALID_TARGET_MAPPING, "LUN %u is in it twice", lun);
 	else if (g_hash_table_contains(m->by_number, GUINT_TO_POINTER(number)))
-		error_set(err, ISDSC_INVALID_TARGET_MAPPING, "number %u is given twice", number);
+		error_set(err, ISDSC_INVALID_TARGET_MAPPING, "number %u is given twice",
+			  number);
 	else
 		return g_hash_table_insert(m->by_lun, GUINT_TO_POINTER(lun),
 					   GUINT_TO_POINTER(number)) &&

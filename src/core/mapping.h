@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Mappings (C10): under which number N of lunN a unit of a target is shown. Text as in the login
- * key, "TARGET_LUN:NUMBER[,TARGET_LUN:NUMBER...]". A unit that is not named keeps the target's
- * number, unless that was given to another one: then it is not shown.
+/* Mappings (C10): under which number N of lunN a unit of a target is shown. Text as in the
+ * login key, "TARGET_LUN:NUMBER[,TARGET_LUN:NUMBER...]". A unit that is not named keeps the
+ * target's number, unless that was given to another one: then it is not shown.
  *
- * The guide has bus, target and LUN numbers here. A target is a directory of its own in the tree,
- * so there is only the last of them to choose. */
+ * The guide has bus, target and LUN numbers here. A target is a directory of its own in the
+ * tree, so there is only the last of them to choose. */
 #ifndef ISCSIFS_MAPPING_H
 #define ISCSIFS_MAPPING_H
 

@@ -447,7 +447,8 @@ static gboolean plan_make(struct plan *p, struct target *t, const struct command
 		return FALSE;
 	if (p->what == LOGIN_WAIT)
 		return TRUE;
-	if (!plan_expose(p, t, err) || !plan_mapping(p, t, err) || !plan_portals(p, t, i, err) ||
+	if (!plan_expose(p, t, err) || !plan_mapping(p, t, err) ||
+	    !plan_portals(p, t, i, err) ||
 	    !login_options_config(&p->options, t->daemon, t->name, &p->session, err))
 		return FALSE;
 	if (p->old)

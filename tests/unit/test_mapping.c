@@ -14,9 +14,9 @@ static void test_mapping_gives_numbers_and_takes_them(void)
 		uint32_t lun;
 		int number; /* -1: not shown */
 	} rows[] = {
-		{ 0, 10 }, { 3, 11 }, { 5, 6 },	  { 6, 5 },	/* named */
-		{ 1, 1 },  { 4, 4 },  { 99, 99 },		/* not named */
-		{ 10, -1 }, { 11, -1 },				/* another one has it */
+		{ 0, 10 },  { 3, 11 },	{ 5, 6 },   { 6, 5 }, /* named */
+		{ 1, 1 },   { 4, 4 },	{ 99, 99 },	      /* not named */
+		{ 10, -1 }, { 11, -1 },			      /* another one has it */
 	};
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
