@@ -19,17 +19,23 @@
 
 /* --- targets/IQN/lunN/ --- */
 
+/* With expose=none nothing but its INQUIRY data, its size and the list of units is asked for. */
+static bool is_exposed(const struct object *o)
+{
+	return target_expose(container_of(o, const struct lun, obj)->target) != EXPOSE_NONE;
+}
+
 static bool has_disk(const struct object *o)
 {
 	const struct lun *l = container_of(o, const struct lun, obj);
 
-	return l->has_disk && target_expose(l->target) != EXPOSE_NONE;
+	return l->has_disk && is_exposed(o);
 }
 
 /* Not only a disk that is ready: a reservation may be what is in the way of its being so. */
 static bool can_be_reserved(const struct object *o)
 {
-	return container_of(o, const struct lun, obj)->inquiry.type == TYPE_DISK;
+	return container_of(o, const struct lun, obj)->inquiry.type == TYPE_DISK && is_exposed(o);
 }
 
 static void show_state(struct object *o, GString *out)
@@ -215,7 +221,8 @@ static const struct attr lun_attrs[] = {
 	ATTR_FILE("stats", ATTR_JSON_PAIRS, show_stats),
 	{ "reservations", ATTR_CTL, .mode = 0644, .is_shown = can_be_reserved,
 	  .verbs = reservation_verbs, .fetch = reservation_list },
-	{ "scsi", ATTR_CTL, .mode = 0600, .verbs = passthrough_verbs, .is_owners = true },
+	{ "scsi", ATTR_CTL, .mode = 0600, .verbs = passthrough_verbs, .is_owners = true,
+	  .is_shown = is_exposed },
 	ATTR_DIR_ROW("paths", tree_paths_dir),
 	{ 0 },
 };
