@@ -4,6 +4,9 @@
  *   fs_on_readable > blkio_take > start_read ... > disk_submit
  *   disk_done > io_done > reply (writev) > io_put
  *
+ * A read or write that is longer than one command of the unit moves best is split into pieces, as
+ * many under way together as there are ios to spare; each piece that ends takes the next one.
+ *
  * A fallocate() becomes up to three disk requests, one after the other: zeros written over the
  * part of a block at its begin and its end, and whole blocks between them (disk_range.h).
  *
@@ -38,6 +41,7 @@
 #define BIG_LOW 8
 #define SMALL_STEP 32
 #define SMALL_LOW 16
+#define SPARE_PART 4 /* that part of the ios is not taken for pieces of other requests */
 
 struct io {
 	struct disk_io disk;
@@ -46,6 +50,16 @@ struct io {
 	struct lun *lun;      /* a reference */
 	uint64_t unique;      /* the kernel's tag */
 	uint8_t *big, *small; /* one of them, or none: goes back to its pool */
+	/* in pieces */
+	struct io *parent; /* this is for a piece of that one, perhaps itself; NULL: it is whole */
+	struct whole {
+		uint64_t offset;
+		uint32_t bytes, begun; /* of these so many have been given to pieces */
+		uint8_t *data;
+		unsigned pieces; /* under way */
+		int result;
+		int64_t deadline_us;
+	} whole; /* of a parent */
 	/* fallocate */
 	enum disk_op range_op;
 	uint64_t at, end; /* bytes: where the piece under way begins; of all */
@@ -213,11 +227,16 @@ static void reply_found(struct blkio *b, uint64_t unique, uint64_t offset)
 }
 
 static void range_go_on(struct io *io);
+static void piece_done(struct io *io, int result);
 
 static void io_done(struct disk_io *disk_io, int result)
 {
 	struct io *io = container_of(disk_io, struct io, disk);
 
+	if (io->parent) {
+		piece_done(io, result);
+		return;
+	}
 	if (result == 0 && io->is_range) {
 		range_go_on(io);
 		return;
@@ -256,6 +275,7 @@ static struct io *io_get(struct blkio *b, struct lun *lun, uint64_t unique)
 	io->unique = unique;
 	io->big = io->small = NULL;
 	io->is_range = false;
+	io->parent = NULL;
 	object_ref(&lun->obj);
 	b->active_count++;
 	set_spin(b, lun);
@@ -274,6 +294,102 @@ static void io_submit(struct io *io)
 		return;
 	reply_error(io->blkio, io->unique, r);
 	io_put(io);
+}
+
+/* --- in pieces --- */
+
+/* The next piece goes by @io. False: there is none left, or one has failed. */
+static bool piece_go(struct io *io)
+{
+	struct whole *w = &io->parent->whole;
+	struct disk *d = io->lun->disk;
+	uint64_t at = w->offset + w->begun;
+	uint32_t most = disk_piece_bytes(d) - (uint32_t)(at % d->block_bytes);
+	int r;
+
+	if (w->result < 0 || w->begun == w->bytes)
+		return false;
+	io->disk.op = io->parent->disk.op;
+	io->disk.is_fua = io->parent->disk.is_fua;
+	io->disk.offset = at;
+	io->disk.bytes = MIN(most, w->bytes - w->begun);
+	io->disk.data = w->data + w->begun;
+	io->disk.done = io_done;
+	r = disk_submit_until(d, &io->disk, w->deadline_us);
+	if (r < 0) {
+		w->result = r;
+		return false;
+	}
+	w->begun += io->disk.bytes;
+	return true;
+}
+
+static void whole_done(struct io *io)
+{
+	const struct whole *w = &io->whole;
+
+	if (w->result < 0)
+		reply_error(io->blkio, io->unique, w->result);
+	else if (io->disk.op == DISK_READ)
+		reply(io->blkio, io->unique, 0, w->data, w->bytes);
+	else
+		reply_written(io->blkio, io->unique, w->bytes);
+	io_put(io);
+}
+
+static void piece_done(struct io *io, int result)
+{
+	struct io *parent = io->parent;
+	struct whole *w = &parent->whole;
+
+	if (result < 0 && w->result == 0)
+		w->result = result;
+	if (piece_go(io))
+		return;
+	if (io != parent)
+		io_put(io);
+	if (!--w->pieces)
+		whole_done(parent);
+}
+
+/* Some ios are left for other requests. */
+static void io_split(struct io *io)
+{
+	struct blkio *b = io->blkio;
+	struct whole *w = &io->whole;
+	const struct disk *d = io->lun->disk;
+	struct io *more;
+
+	*w = (struct whole){
+		.offset = io->disk.offset,
+		.bytes = io->disk.bytes,
+		.data = io->disk.data,
+		.deadline_us = loop_now_us(d->loop) + d->timeout_ms * 1000,
+	};
+	io->parent = io;
+	if (!piece_go(io)) {
+		whole_done(io);
+		return;
+	}
+	w->pieces = 1;
+	while (w->begun < w->bytes && b->ios.free_count > b->ios.count / SPARE_PART) {
+		more = io_get(b, io->lun, 0);
+		more->parent = io;
+		if (!piece_go(more)) {
+			io_put(more);
+			return;
+		}
+		w->pieces++;
+	}
+}
+
+/* A read or write of which everything is set. */
+static void io_start(struct io *io)
+{
+	if (io->disk.bytes > disk_piece_bytes(io->lun->disk))
+		io_split(io);
+	else
+		io_submit(io);
 }
 
 /* How much of @bytes at @offset is within the disk. */
@@ -326,7 +442,7 @@ static void start_read(struct blkio *b, struct lun *lun, const struct fuse_in_he
 	io->disk.offset = offset;
 	io->disk.bytes = bytes;
 	io->disk.data = io->small ? io->small : io->big;
-	io_submit(io);
+	io_start(io);
 }
 
 static void start_write(struct blkio *b, struct lun *lun, const struct fuse_in_header *in)
@@ -358,7 +474,7 @@ static void start_write(struct blkio *b, struct lun *lun, const struct fuse_in_h
 	io->disk.offset = arg->offset;
 	io->disk.bytes = bytes;
 	io->disk.data = (uint8_t *)(arg + 1);
-	io_submit(io);
+	io_start(io);
 }
 
 static void start_flush(struct blkio *b, struct lun *lun, const struct fuse_in_header *in)
@@ -484,7 +600,7 @@ static bool interrupt(struct blkio *b, const struct fuse_in_header *in)
 
 		if (io->unique != arg->unique)
 			continue;
-		if (disk_withdraw(&io->disk)) {
+		if (!io->parent && disk_withdraw(&io->disk)) {
 			reply_error(b, io->unique, -EINTR);
 			io_put(io);
 		}

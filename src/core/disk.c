@@ -770,7 +770,21 @@ static int disk_end_at_once(struct disk *d, struct disk_io *io, int result)
 	return 0;
 }
 
+uint32_t disk_piece_bytes(const struct disk *d)
+{
+	uint32_t blocks = MAX(MIN(d->max_command_blocks, DISK_IO_BYTES_MAX / d->block_bytes), 1);
+
+	if (d->best_command_blocks)
+		blocks = MIN(blocks, d->best_command_blocks);
+	return blocks * d->block_bytes;
+}
+
 int disk_submit(struct disk *d, struct disk_io *io)
+{
+	return disk_submit_until(d, io, 0);
+}
+
+int disk_submit_until(struct disk *d, struct disk_io *io, int64_t deadline_us)
 {
 	int r = disk_check(d, io);
 
@@ -786,7 +800,8 @@ int disk_submit(struct disk *d, struct disk_io *io)
 	io->is_unaligned = io->lacks_fua = false;
 	io->lba = io->next_lba = 0;
 	io->blocks = 0;
-	io->deadline_us = loop_now_us(d->loop) + d->timeout_ms * 1000;
+	io->deadline_us =
+		deadline_us ? deadline_us : loop_now_us(d->loop) + d->timeout_ms * 1000;
 	list_init(&io->link);
 	task_init(&io->task, TASK_SCSI, disk_task_done);
 	if (disk_range_is(io)) {

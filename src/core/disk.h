@@ -189,7 +189,7 @@ struct disk {
 	struct pool *bounce;   /* of DISK_BOUNCE_BYTES items; borrowed */
 	uint64_t blocks;
 	uint32_t block_bytes;
-	uint32_t max_command_blocks;
+	uint32_t max_command_blocks, best_command_blocks; /* best: 0 is not told */
 	bool is_read_only, has_write_cache, has_fua;
 	struct disk_provision provision;
 	struct reservation *reservation; /* what is known: reservation.c. One block; NULL: nothing */
@@ -239,6 +239,12 @@ void disk_watch(struct disk *d, int64_t ms);
  * (or as disk_shutdown() said): it is gone, or has no path at all. That no path is usable now
  * is no error: the request waits. */
 int disk_submit(struct disk *d, struct disk_io *io);
+/* The same with a deadline of its sender's (loop time; 0: as timeout_ms says): for the pieces of
+ * what is one request to others. */
+int disk_submit_until(struct disk *d, struct disk_io *io, int64_t deadline_us);
+/* Bytes that one command moves best, at most DISK_IO_BYTES_MAX and a multiple of the block: a longer
+ * request is faster in pieces of this length that are under way together. */
+uint32_t disk_piece_bytes(const struct disk *d);
 /* The unit was without power: what its write cache held is lost. False: there was nothing in it. */
 bool disk_lost_power(struct disk *d);
 /* Somebody else wrote to the unit: a flush has something to do. */

@@ -16,6 +16,7 @@
 #include "core/target.h"
 
 #define TYPE_DISK 0x00
+#define BEST_BYTES_MIN (64 * 1024)
 
 /* ---- identity ---- */
 
@@ -128,6 +129,16 @@ static void lun_update(struct lun *l, const struct lun_facts *f)
 	lun_combine(l->disk);
 }
 
+/* OPTIMAL TRANSFER LENGTH: longer commands may be slow. A very short one is no good advice. */
+static void set_best(struct disk *d, const struct lun *l)
+{
+	uint32_t best = l->limits.optimal_transfer_blocks;
+
+	if (best && (uint64_t)best * d->block_bytes >= BEST_BYTES_MIN &&
+	    (!d->best_command_blocks || best < d->best_command_blocks))
+		d->best_command_blocks = best;
+}
+
 /* What all of its units can do, of several targets perhaps: each of them may get a command. What it
  * refused may be tried once more: this is a new look at it. */
 void lun_combine(struct disk *d)
@@ -148,6 +159,9 @@ void lun_combine(struct disk *d)
 		d->has_write_cache = has_cache || (!is_first && d->has_write_cache);
 		if (most && most < d->max_command_blocks)
 			d->max_command_blocks = most;
+		if (is_first)
+			d->best_command_blocks = 0;
+		set_best(d, l);
 		disk_provision_set(&provision, &l->capacity, &l->limits, &l->provisioning);
 		if (is_first)
 			d->provision = provision;

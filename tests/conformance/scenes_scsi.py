@@ -4,13 +4,14 @@
 import errno
 
 import scsi
-from common import LOST, is_read, is_write, pattern, pattern_disk, reads, round_trip, writes
+from common import LOST, HoldReads, is_read, is_write, pattern, pattern_disk, reads, right, round_trip, writes
 from harness import scene
 from pdu import Op
 from scsi import CHECK, Disk, GOOD, Result, make_sense
 from target import Target
 
 IO = (errno.EIO,)
+PREFIX = 'iqn.2026-01.org.iscsifs.test:'
 
 
 @scene
@@ -433,6 +434,26 @@ def disk_3_transfer_limits(s):
 	round_trip(s, t, 0, 65536)
 	for p in reads(t) + writes(t):
 		s.check(scsi.rw_range(p.cdb)[1] <= 16, '%d blocks in one command' % scsi.rw_range(p.cdb)[1])
+
+
+@scene
+def disk_5_pieces_together(s):
+	"""A request over MAXIMUM or OPTIMAL TRANSFER LENGTH: its commands are under way together."""
+	for n, limits in enumerate(((16, 0), (0, 128), (1024, 256))):
+		disk = pattern_disk(serial='PIECES%d' % n)
+		disk.max_blocks, disk.optimal_blocks = limits
+		piece = min(x for x in limits if x)
+		t = s.target(type('H', (HoldReads,), {'hold': 0}), luns={0: disk}, iqn='%spieces%d' % (PREFIX, n))
+		s.login(t)
+		t.hold = 1 << 30
+		job = s.read_job(t, 4096, 8 * piece * 512)
+		t.wait(lambda: t.most >= 4, 'four READs')
+		t.hold = 0
+		t.release()
+		right(s, t, job, 4096, 8 * piece * 512)
+		round_trip(s, t, 0, 8 * piece * 512)
+		for p in reads(t) + writes(t):
+			s.check(scsi.rw_range(p.cdb)[1] <= piece, '%d blocks in one command' % scsi.rw_range(p.cdb)[1])
 
 
 @scene

@@ -11,11 +11,40 @@
 #include <unistd.h>
 
 #include "core/daemon.h"
+#include "base/wire.h"
 #include "core/lun.h"
 #include "fuse/node.h"
 #include "unit.h"
 
 #define DISK_BYTES (1024 * 512)
+
+/* A session of the test's own: session.h's functions that the disk calls (so the linker leaves the
+ * real ones out) keep what was submitted. */
+static struct list submitted;
+
+bool session_is_usable(const struct session *s)
+{
+	(void)s;
+	return true;
+}
+
+int session_submit(struct session *s, struct task *t)
+{
+	(void)s;
+	t->state = TASK_QUEUED;
+	t->status = t->response = 0;
+	t->sense_bytes = 0;
+	t->is_short = false;
+	list_push_tail(&submitted, &t->link);
+	return 0;
+}
+
+bool session_withdraw(struct session *s, struct task *t)
+{
+	(void)s;
+	(void)t;
+	return false;
+}
 
 static const struct attr disk_row = { "disk", ATTR_DISK, .mode = 0644 };
 static const struct attr size_row = { "size", ATTR_VALUE, .mode = 0444 };
@@ -214,7 +243,146 @@ static void test_blkio_believes_no_length(void)
 	stop(&f);
 }
 
-UNIT_MAIN("blkio", UNIT(test_blkio_reads_nothing_past_the_end),
+/* --- in pieces --- */
+
+static struct session session;
+static struct pool bounce;
+
+/* A unit that takes four blocks a command. */
+static void start_with_path(struct fixture *f)
+{
+	const uint8_t lun[8] = { 0 };
+	struct path *p;
+
+	start(f);
+	list_init(&submitted);
+	memset(&session, 0, sizeof(session));
+	object_init(&session.obj, f->loop, OBJECT_SESSION, nothing);
+	CU_ASSERT_EQUAL_FATAL(pool_init(&bounce, 2, DISK_BOUNCE_BYTES, 4096), 0);
+	f->lun.disk->bounce = &bounce;
+	f->lun.disk->max_command_blocks = 4;
+	p = disk_path_add(f->lun.disk, &f->lun, &session, lun);
+	p->is_verified = true;
+	disk_path_update(p);
+}
+
+static unsigned count_submitted(void)
+{
+	unsigned count = 0;
+
+	list_for_each(pos, &submitted)
+		count++;
+	return count;
+}
+
+/* The @i-th of them: a read gets the number of each block as its bytes. */
+static void answer(unsigned i, uint8_t status)
+{
+	struct list *node = submitted.next;
+	struct task *t;
+
+	while (i--)
+		node = node->next;
+	t = list_entry(node, struct task, link);
+	list_remove(&t->link);
+	t->state = TASK_DONE;
+	t->result = TASK_RESULT_RESPONDED;
+	t->status = status;
+	t->transferred = status ? 0 : t->data_bytes;
+	for (uint32_t k = 0; !status && t->direction == TASK_READ && k < t->data_bytes; k++)
+		t->data[k] = (uint8_t)(get_be32(t->cdb + 2) + k / 512);
+	t->done(t);
+}
+
+static void stop_with_path(struct fixture *f)
+{
+	disk_path_remove(list_entry(list_first(&f->lun.disk->paths), struct path, link));
+	object_gone(&session.obj);
+	stop(f);
+	pool_done(&bounce);
+}
+
+static void test_blkio_pieces_are_under_way_together(void)
+{
+	struct fixture f;
+	struct fuse_out_header out;
+	uint8_t buf[sizeof(out) + 64 * 512];
+	unsigned together;
+
+	start_with_path(&f);
+	CU_ASSERT_TRUE(take_read(&f, 512, 64 * 512)); /* 16 pieces */
+	together = count_submitted();
+	CU_ASSERT_TRUE(together > 1);
+	CU_ASSERT_TRUE(f.blkio.ios.free_count > 0); /* not all ios for one */
+	while (count_submitted()) /* the last one first: in any order */
+		answer(count_submitted() - 1, 0);
+	CU_ASSERT_EQUAL(read(f.kernel, buf, sizeof(buf)), (ssize_t)sizeof(buf));
+	memcpy(&out, buf, sizeof(out));
+	CU_ASSERT_EQUAL(out.error, 0);
+	CU_ASSERT_EQUAL(out.unique, 77);
+	for (unsigned i = 0; i < 64; i++)
+		CU_ASSERT_EQUAL(buf[sizeof(out) + i * 512 + 100], 1 + i);
+	stop_with_path(&f);
+}
+
+static void test_blkio_pieces_begin_at_blocks(void)
+{
+	struct fixture f;
+
+	start_with_path(&f);
+	CU_ASSERT_TRUE(take_read(&f, 100, 8 * 512)); /* of nine blocks, two in part */
+	list_for_each(pos, &submitted) {
+		const struct task *t = list_entry(pos, struct task, link);
+
+		CU_ASSERT_EQUAL(get_be32(t->cdb + 2) % 4, 0);
+		CU_ASSERT_TRUE(get_be16(t->cdb + 7) <= 4);
+	}
+	while (count_submitted())
+		answer(0, 0);
+	{
+		uint8_t buf[sizeof(struct fuse_out_header) + 8 * 512];
+
+		CU_ASSERT_EQUAL(read(f.kernel, buf, sizeof(buf)), (ssize_t)sizeof(buf));
+		CU_ASSERT_EQUAL(buf[sizeof(struct fuse_out_header)], 0);
+		CU_ASSERT_EQUAL(buf[sizeof(buf) - 1], 8);
+	}
+	stop_with_path(&f);
+}
+
+static void test_blkio_a_piece_that_fails_is_the_answer(void)
+{
+	struct fixture f;
+
+	start_with_path(&f);
+	CU_ASSERT_TRUE(take_write(&f, 0, 64 * 512));
+	answer(1, 0x30); /* ACA ACTIVE */
+	CU_ASSERT_TRUE(read(f.kernel, &(char){ 0 }, 1) < 0); /* not before the others are back */
+	while (count_submitted())
+		answer(0, 0);
+	assert_reply(&f, -EIO, 0);
+	stop_with_path(&f);
+}
+
+static void test_blkio_pieces_of_a_write(void)
+{
+	struct fixture f;
+	uint64_t blocks = 0;
+
+	start_with_path(&f);
+	CU_ASSERT_TRUE(take_write(&f, 0, 64 * 512));
+	while (count_submitted()) {
+		blocks += get_be16(list_entry(submitted.next, struct task, link)->cdb + 7);
+		answer(0, 0);
+	}
+	CU_ASSERT_EQUAL(blocks, 64);
+	assert_reply(&f, 0, sizeof(struct fuse_write_out));
+	stop_with_path(&f);
+}
+
+UNIT_MAIN("blkio", UNIT(test_blkio_pieces_are_under_way_together),
+	  UNIT(test_blkio_pieces_begin_at_blocks),
+	  UNIT(test_blkio_a_piece_that_fails_is_the_answer), UNIT(test_blkio_pieces_of_a_write),
+	  UNIT(test_blkio_reads_nothing_past_the_end),
 	  UNIT(test_blkio_has_no_space_past_the_end),
 	  UNIT(test_blkio_without_a_path_is_an_io_error),
 	  UNIT(test_blkio_of_a_gone_lun_is_an_io_error),
