@@ -21,6 +21,7 @@
 #include "core/daemon.h"
 #include "core/event.h"
 #include "core/lun.h"
+#include "core/usage.h"
 #include "fuse/handle.h"
 #include "fuse/mountpoint.h"
 #include "fuse/tree.h"
@@ -368,12 +369,13 @@ struct node *fs_node(struct fs *fs, fuse_ino_t ino)
 
 static void stat_disk(const struct object *o, struct stat *st)
 {
-	const struct lun *lun = container_of(o, struct lun, obj);
+	struct lun *lun = container_of(o, struct lun, obj);
+	uint64_t used = usage_bytes(lun);
 
 	if (lun->disk->is_read_only)
 		st->st_mode &= ~(mode_t)0222;
 	st->st_size = (off_t)disk_bytes(lun->disk);
-	st->st_blocks = st->st_size / 512;
+	st->st_blocks = (blkcnt_t)(used / 512);
 	st->st_blksize = (blksize_t)lun_block_size_hint(lun);
 }
 

@@ -11,9 +11,9 @@ struct pool_growth;
 
 struct pool_grower {
 	struct pool *pool;
-	struct worker *worker; /* NULL: it never grows */
-	unsigned step;	       /* items at a time */
-	unsigned low;	       /* grow when no more than these are free */
+	struct worker *worker;	    /* NULL: it never grows */
+	unsigned step;		    /* items at a time */
+	unsigned low;		    /* grow when no more than these are free */
 	struct pool_growth *growth; /* under way, or NULL */
 	/* There are more items now. From the loop; may be NULL. */
 	void (*grown)(struct pool_grower *g);
@@ -21,8 +21,8 @@ struct pool_grower {
 
 /* Begin to grow when few items are left, cold ones are there, and no growth is under way. */
 void pool_grow(struct pool_grower *g);
-/* grown() will not be called. When a growth is under way it keeps the pool's memory until it ends:
- * pool_done() may follow at once. */
+/* grown() will not be called. When a growth is under way it keeps the pool's memory until it
+ * ends: pool_done() may follow at once. */
 void pool_grow_stop(struct pool_grower *g);
 
 #endif

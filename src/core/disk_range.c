@@ -245,8 +245,7 @@ static void build_unmap(struct disk_io *io)
 {
 	struct task *t = &io->task;
 
-	provision_unmap(io->data, io->next_lba,
-			(uint32_t)(io->range.unmap_end - io->next_lba));
+	provision_unmap(io->data, io->next_lba, (uint32_t)(io->range.unmap_end - io->next_lba));
 	t->cdb_bytes = (uint8_t)cdb_unmap(t->cdb, PROVISION_UNMAP_BYTES);
 	t->direction = TASK_WRITE;
 	t->data = io->data;
@@ -260,10 +259,10 @@ static void build_same(const struct disk *d, struct disk_io *io, uint64_t end)
 	struct task *t = &io->task;
 
 	io->command_blocks = (uint32_t)MIN(most, end - io->next_lba);
-	t->cdb_bytes = (uint8_t)cdb_write_same(t->cdb, io->next_lba, io->command_blocks,
-					       io->range.step == RANGE_SAME_UNMAP ||
-						       (io->range.step == RANGE_FILL &&
-							can_same_unmap(&d->provision)));
+	t->cdb_bytes = (uint8_t)cdb_write_same(
+		t->cdb, io->next_lba, io->command_blocks,
+		io->range.step == RANGE_SAME_UNMAP ||
+			(io->range.step == RANGE_FILL && can_same_unmap(&d->provision)));
 	t->direction = TASK_WRITE;
 	t->data = zeros;
 	t->data_bytes = d->block_bytes;
@@ -309,8 +308,8 @@ void disk_range_build(const struct disk *d, struct disk_io *io)
 static int check_advance(const struct disk *d, struct disk_io *io)
 {
 	struct disk_range *r = &io->range;
-	uint64_t end, lba = provision_find(io->data, io->task.transferred, io->next_lba, true,
-					   &end);
+	uint64_t end,
+		lba = provision_find(io->data, io->task.transferred, io->next_lba, true, &end);
 
 	if (lba >= r->unmap_end)
 		return move_to(d, io, r->unmap_end);
@@ -382,8 +381,7 @@ int disk_range_refused(struct disk *d, struct disk_io *io)
 		return plan(d, io);
 	case RANGE_CHECK: /* is it? Where WRITE SAME can tell, plan() takes that from now on */
 		p->refuses_status = true;
-		return can_same_unmap(p) ? plan(d, io)
-					 : move_to(d, io, io->range.unmap_end);
+		return can_same_unmap(p) ? plan(d, io) : move_to(d, io, io->range.unmap_end);
 	case RANGE_STATUS:
 		p->refuses_status = true;
 		return seek_unknown(d, io);

@@ -67,6 +67,7 @@ static void lun_free(struct object *o)
 	g_free(l->block);
 	g_free(l->block_path);
 	g_hash_table_unref(l->open_pids);
+	g_free(l->usage);
 	object_unref(&l->target->obj);
 	object_done(o);
 	g_free(l);

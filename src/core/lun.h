@@ -76,6 +76,7 @@ struct lun {
 	bool has_disk;
 	int not_ready;	     /* positive errno: why there is no capacity (now); 0 */
 	struct disk *disk;   /* never NULL; several units may share it: disk->luns */
+	struct usage *usage;   /* what is known of it (usage.h); NULL: nothing */
 	enum cache_mode cache; /* of files opened from now on */
 	unsigned open_count;   /* files open on `disk` */
 	unsigned open_writers;

@@ -14,6 +14,7 @@
 #include "core/lun_merge.h"
 #include "core/reservation.h"
 #include "core/target.h"
+#include "core/usage.h"
 
 #define TYPE_DISK 0x00
 #define BEST_BYTES_MIN (64 * 1024)
@@ -315,6 +316,7 @@ void lun_found(struct nexus *n, const struct lun_facts *f)
 		add_path(l, n, f);
 	tell_register(l, n, f);
 	lun_merge(l, f);
+	usage_look(l);
 	attach_found(l);
 }
 

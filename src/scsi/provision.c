@@ -90,6 +90,25 @@ uint64_t provision_find(const uint8_t *data, size_t len, uint64_t lba, bool is_m
 	return lba;
 }
 
+uint64_t provision_count(const uint8_t *data, size_t len, uint64_t lba, uint64_t end,
+			 uint64_t *ret_mapped)
+{
+	struct lba_extent e;
+
+	*ret_mapped = 0;
+	for (size_t i = 0; lba < end && provision_extent(data, len, i, &e); i++) {
+		uint64_t to = e.lba + e.blocks;
+
+		if (!continues(&e, i, lba))
+			break;
+		if (to > end)
+			to = end;
+		*ret_mapped += e.is_mapped ? to - lba : 0;
+		lba = to;
+	}
+	return lba;
+}
+
 void provision_unmap(uint8_t *data, uint64_t lba, uint32_t blocks)
 {
 	memset(data, 0, PROVISION_UNMAP_BYTES);

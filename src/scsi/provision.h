@@ -30,12 +30,18 @@ struct lba_extent {
 bool provision_extent(const uint8_t *data, size_t len, size_t i, struct lba_extent *ret);
 
 /* How far a run goes. Walks the extents from @lba on, which the first must contain and each of
- * the others continue: a target that leaves a gap, goes back or repeats itself is believed up to
- * there. Stops before the first extent that is mapped (or is not, as @is_mapped says). Returns
- * the first LBA that is not known to be unlike @is_mapped: @lba itself when nothing is.
- * *ret_end: an extent as @is_mapped says begins there and ends before that LBA; 0: none does. */
+ * the others continue: a target that leaves a gap, goes back or repeats itself is believed up
+ * to there. Stops before the first extent that is mapped (or is not, as @is_mapped says).
+ * Returns the first LBA that is not known to be unlike @is_mapped: @lba itself when nothing is.
+ * *ret_end: an extent as @is_mapped says begins there and ends before that LBA; 0: none does.
+ */
 uint64_t provision_find(const uint8_t *data, size_t len, uint64_t lba, bool is_mapped,
 			uint64_t *ret_end);
+
+/* How many blocks are mapped, of those from @lba on that are told of, below @end; extents are
+ * believed as in provision_find(). Returns the first LBA that is not told of: @lba: none is. */
+uint64_t provision_count(const uint8_t *data, size_t len, uint64_t lba, uint64_t end,
+			 uint64_t *ret_mapped);
 
 /* The parameters of an UNMAP of one range: PROVISION_UNMAP_BYTES into @data. */
 #define PROVISION_UNMAP_BYTES 24

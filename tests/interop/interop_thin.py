@@ -10,7 +10,7 @@ from lio import MIB, Lio
 from mounted import Mounted, read_text
 from patterns import File, backing_read, pattern, same
 from realtargets import Istgt, Tgtd
-from runner import Skip, need_program, need_root, refuses, test
+from runner import Skip, need_program, need_root, refuses, test, wait_for
 
 KEEP_SIZE, PUNCH_HOLE, COLLAPSE_RANGE, ZERO_RANGE = 1, 2, 8, 16
 SIZE = 16 * MIB
@@ -171,8 +171,14 @@ def holes_are_found(t):
             end = os.lseek(f.fd, at, os.SEEK_HOLE)
             found.append((at, end))
             at = end
+        wait_for(lambda: os.stat(unit.disk).st_blocks * 512 == 3 * MIB, "st_blocks is what is mapped")
         assert found == [(4 * MIB, 6 * MIB), (10 * MIB, 11 * MIB)], found
         refuses(errno.ENXIO, os.lseek, f.fd, SIZE, os.SEEK_DATA)
+        f.write(b"x", 15 * MIB)
+        assert os.fstat(f.fd).st_blocks * 512 > 3 * MIB, "less than there is"
+        f.sync()
+        fallocate(f.fd, PUNCH_HOLE | KEEP_SIZE, 0, SIZE)
+        wait_for(lambda: os.fstat(f.fd).st_blocks * 512 == 4096, "next to nothing is mapped")
 
 
 @test(on=[kind(name) for name in ("tgtd-thick", "lio", "istgt")])

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Holes, zeros and seeks of a disk, over a unit played here: a thin one whose medium knows which
- * blocks are mapped, and which can be told to refuse, to forget, or to take UNMAP for the hint that
- * it is. What must hold in every case: afterwards the range reads as zeros, and nothing else has
- * changed. */
+/* Holes, zeros and seeks of a disk, over a unit played here: a thin one whose medium knows
+ * which blocks are mapped, and which can be told to refuse, to forget, or to take UNMAP for the
+ * hint that it is. What must hold in every case: afterwards the range reads as zeros, and
+ * nothing else has changed. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -369,7 +369,7 @@ static void test_range_granules_and_limits(void)
 	setup();
 	disk->provision.granularity = 16;
 	disk->provision.alignment = 5;
-	disk->provision.max_unmap_blocks = 40; /* 2 granules */
+	disk->provision.max_unmap_blocks = 40;	      /* 2 granules */
 	CU_ASSERT_EQUAL(run(DISK_PUNCH, 10, 100), 0); /* granules from 21 to 101 */
 	CU_ASSERT_STRING_EQUAL(sent, "WUGUGUGW");
 	CU_ASSERT_FALSE(is_unaligned_seen);
@@ -500,11 +500,16 @@ static void test_range_waits_for_a_write_of_a_part_of_a_block(void)
 
 	setup();
 	memset(&w, 0, sizeof(w));
-	w.io = (struct disk_io){ .op = DISK_WRITE, .offset = 20 * BLOCK + 7, .bytes = 10,
-				 .data = w.scratch, .done = request_done };
+	w.io = (struct disk_io){ .op = DISK_WRITE,
+				 .offset = 20 * BLOCK + 7,
+				 .bytes = 10,
+				 .data = w.scratch,
+				 .done = request_done };
 	CU_ASSERT_EQUAL_FATAL(disk_submit(disk, &w.io), 0);
-	request = (struct request){ .io = { .op = DISK_PUNCH, .offset = 10 * BLOCK,
-					    .length = 100 * BLOCK, .data = request.scratch,
+	request = (struct request){ .io = { .op = DISK_PUNCH,
+					    .offset = 10 * BLOCK,
+					    .length = 100 * BLOCK,
+					    .data = request.scratch,
 					    .done = request_done } };
 	memset(sent, 0, sizeof(sent));
 	CU_ASSERT_EQUAL_FATAL(disk_submit(disk, &request.io), 0);
@@ -543,11 +548,11 @@ static int seek(enum disk_op op, uint64_t offset, uint64_t *ret_found)
 	return request.result;
 }
 
-#define SEEK(op, offset, want)                                  \
-	do {                                                    \
-		uint64_t found_ = 1;                            \
-		CU_ASSERT_EQUAL(seek(op, offset, &found_), 0);  \
-		CU_ASSERT_EQUAL(found_, (uint64_t)(want));      \
+#define SEEK(op, offset, want)                                 \
+	do {                                                   \
+		uint64_t found_ = 1;                           \
+		CU_ASSERT_EQUAL(seek(op, offset, &found_), 0); \
+		CU_ASSERT_EQUAL(found_, (uint64_t)(want));     \
 	} while (0)
 
 static void test_range_seeks(void)
@@ -601,8 +606,10 @@ static void test_range_seeks_where_all_is_data(void)
 static void test_range_abilities_of_a_unit_and_of_two(void)
 {
 	struct capacity c = { .is_thin = true };
-	struct block_limits b = { .max_unmap_blocks = 100, .max_unmap_descriptors = 1,
-				  .unmap_granularity = 8, .unmap_alignment = 3 };
+	struct block_limits b = { .max_unmap_blocks = 100,
+				  .max_unmap_descriptors = 1,
+				  .unmap_granularity = 8,
+				  .unmap_alignment = 3 };
 	struct provisioning told = { .has_unmap = true, .has_zeros = true };
 	struct disk_provision p, q;
 
@@ -638,8 +645,8 @@ UNIT_MAIN("disk_range", UNIT(test_range_hole_is_unmapped_and_checked),
 	  UNIT(test_range_with_unmap_alone),
 	  UNIT(test_range_no_hole_where_it_would_not_read_as_zeros),
 	  UNIT(test_range_ways_that_are_refused), UNIT(test_range_zeros),
-	  UNIT(test_range_a_limit_that_was_not_told),
-	  UNIT(test_range_zeros_of_a_thick_unit), UNIT(test_range_out_of_bounds_or_read_only),
+	  UNIT(test_range_a_limit_that_was_not_told), UNIT(test_range_zeros_of_a_thick_unit),
+	  UNIT(test_range_out_of_bounds_or_read_only),
 	  UNIT(test_range_waits_for_a_write_of_a_part_of_a_block), UNIT(test_range_seeks),
 	  UNIT(test_range_seeks_where_all_is_data),
 	  UNIT(test_range_abilities_of_a_unit_and_of_two))

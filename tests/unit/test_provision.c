@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Logical block provisioning: VPD page 0xB2, GET LBA STATUS data and UNMAP parameters, typed from
- * SBC-3 6.6.4, 5.5.2 and 5.28.2, and the same with lengths that lie. */
+/* Logical block provisioning: VPD page 0xB2, GET LBA STATUS data and UNMAP parameters, typed
+ * from SBC-3 6.6.4, 5.5.2 and 5.28.2, and the same with lengths that lie. */
 #include "scsi/provision.h"
 
 #include <errno.h>
@@ -9,7 +9,8 @@
 
 #include "unit.h"
 
-/* @bytes in a block of exactly that length, so that the address sanitizer sees a step too far. */
+/* @bytes in a block of exactly that length, so that the address sanitizer sees a step too far.
+ */
 static uint8_t *copy_of(const void *bytes, size_t len)
 {
 	uint8_t *copy = malloc(len ? len : 1);
@@ -62,9 +63,9 @@ static void test_provision_page_cut_short_or_another(void)
 #define EXTENT(lba, blocks, status) \
 	"\x00\x00\x00\x00\x00\x00\x00" lba "\x00\x00\x00" blocks status "\x00\x00\x00"
 /* 10 mapped from 0x10, 8 deallocated, 4 anchored, 6 mapped */
-#define FOUR                                                                    \
-	"\x00\x00\x00\x44\x00\x00\x00\x00" EXTENT("\x10", "\x0a", "\x00")       \
-		EXTENT("\x1a", "\x08", "\x01") EXTENT("\x22", "\x04", "\x02")   \
+#define FOUR                                                                  \
+	"\x00\x00\x00\x44\x00\x00\x00\x00" EXTENT("\x10", "\x0a", "\x00")     \
+		EXTENT("\x1a", "\x08", "\x01") EXTENT("\x22", "\x04", "\x02") \
 			EXTENT("\x26", "\x06", "\x00")
 
 static uint64_t find(const char *bytes, size_t len, uint64_t lba, bool is_mapped,
@@ -96,13 +97,13 @@ static void test_provision_extents(void)
 	CU_ASSERT_FALSE(provision_extent(data, len, 4, &e));
 	CU_ASSERT_FALSE(provision_extent(data, len - 1, 3, &e)); /* cut */
 	/* The header says one, whatever comes behind it. */
-	CU_ASSERT_FALSE(provision_extent(
-		(const uint8_t *)"\x00\x00\x00\x14\x00\x00\x00\x00" EXTENT("\x10", "\x01", "\x00")
-			EXTENT("\x11", "\x01", "\x00"),
-		40, 1, &e));
+	CU_ASSERT_FALSE(
+		provision_extent((const uint8_t *)"\x00\x00\x00\x14\x00\x00\x00\x00" EXTENT(
+					 "\x10", "\x01", "\x00") EXTENT("\x11", "\x01", "\x00"),
+				 40, 1, &e));
 	/* It claims four gigabytes. */
-	CU_ASSERT_FALSE(provision_extent((const uint8_t *)"\xff\xff\xff\xff\x00\x00\x00\x00", 8, 0,
-					 &e));
+	CU_ASSERT_FALSE(provision_extent((const uint8_t *)"\xff\xff\xff\xff\x00\x00\x00\x00", 8,
+					 0, &e));
 }
 
 static void test_provision_finds_holes_and_data(void)
@@ -129,13 +130,13 @@ static void test_provision_does_not_believe_nonsense(void)
 	CU_ASSERT_EQUAL(find(FOUR, 72, 0x0f, true, &end), 0x0f);
 	CU_ASSERT_EQUAL(end, 0);
 	/* ends before it */
-	CU_ASSERT_EQUAL(find("\x00\x00\x00\x14\x00\x00\x00\x00" EXTENT("\x10", "\x0a", "\x01"), 24,
-			     0x1a, true, &end),
+	CU_ASSERT_EQUAL(find("\x00\x00\x00\x14\x00\x00\x00\x00" EXTENT("\x10", "\x0a", "\x01"),
+			     24, 0x1a, true, &end),
 			0x1a);
 	CU_ASSERT_EQUAL(end, 0);
 	/* of no length */
-	CU_ASSERT_EQUAL(find("\x00\x00\x00\x14\x00\x00\x00\x00" EXTENT("\x10", "\x00", "\x01"), 24,
-			     0x10, true, &end),
+	CU_ASSERT_EQUAL(find("\x00\x00\x00\x14\x00\x00\x00\x00" EXTENT("\x10", "\x00", "\x01"),
+			     24, 0x10, true, &end),
 			0x10);
 	/* a gap: believed up to there */
 	CU_ASSERT_EQUAL(find("\x00\x00\x00\x24\x00\x00\x00\x00" EXTENT("\x10", "\x04", "\x01")
@@ -149,6 +150,31 @@ static void test_provision_does_not_believe_nonsense(void)
 			     24, UINT64_MAX - 8, true, &end),
 			UINT64_MAX - 8);
 	CU_ASSERT_EQUAL(end, 0);
+}
+
+static uint64_t count(const char *bytes, size_t len, uint64_t lba, uint64_t end,
+		      uint64_t *ret_mapped)
+{
+	uint8_t *copy = copy_of(bytes, len);
+	uint64_t at = provision_count(copy, len, lba, end, ret_mapped);
+
+	free(copy);
+	return at;
+}
+
+static void test_provision_counts_what_is_mapped(void)
+{
+	uint64_t mapped;
+
+	CU_ASSERT_EQUAL(count(FOUR, 72, 0x10, 1000, &mapped), 0x2c);
+	CU_ASSERT_EQUAL(mapped, 10 + 6);
+	CU_ASSERT_EQUAL(count(FOUR, 72, 0x14, 1000, &mapped), 0x2c); /* from within */
+	CU_ASSERT_EQUAL(mapped, 6 + 6);
+	CU_ASSERT_EQUAL(count(FOUR, 72, 0x10, 0x28, &mapped), 0x28); /* beyond the end */
+	CU_ASSERT_EQUAL(mapped, 10 + 2);
+	CU_ASSERT_EQUAL(count(FOUR, 72, 0x0f, 1000, &mapped), 0x0f); /* none of it */
+	CU_ASSERT_EQUAL(mapped, 0);
+	CU_ASSERT_EQUAL(count("", 0, 5, 1000, &mapped), 5);
 }
 
 static void test_provision_unmap_parameters(void)
@@ -169,4 +195,4 @@ UNIT_MAIN("provision", UNIT(test_provision_page),
 	  UNIT(test_provision_page_cut_short_or_another), UNIT(test_provision_extents),
 	  UNIT(test_provision_finds_holes_and_data),
 	  UNIT(test_provision_does_not_believe_nonsense),
-	  UNIT(test_provision_unmap_parameters))
+	  UNIT(test_provision_counts_what_is_mapped), UNIT(test_provision_unmap_parameters))
