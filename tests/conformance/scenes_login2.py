@@ -351,7 +351,7 @@ def redirect_4_ipv6(s):
 def redirect_5_host_name(s):
 	"""A host name with a port."""
 	real = s.target()
-	t = s.target(Redirects, to='localhost:%d' % real.port)
+	t = s.target(Redirects, to='localhost:%d' % real.add_portal('127.0.0.1').port)
 	s.login(t)
 	round_trip(s, real, 0, 4096)
 
