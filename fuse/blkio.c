@@ -41,6 +41,8 @@
 #define BIG_LOW 8
 #define SMALL_STEP 32
 #define SMALL_LOW 16
+/* Of one copy_file_range(): who asked for more asks again, and can be interrupted in between. */
+#define COPY_REQUEST_BYTES (64u << 20)
 #define SPARE_PART 4 /* that part of the ios is not taken for pieces of other requests */
 
 struct io {
@@ -64,6 +66,7 @@ struct io {
 	enum disk_op range_op;
 	uint64_t at, end; /* bytes: where the piece under way begins; of all */
 	bool is_range;
+	struct lun *source; /* copy_file_range: a reference; NULL: it is none */
 };
 
 /* Requests wait for buffers no longer, if they did. */
@@ -213,6 +216,8 @@ static void io_put(struct io *io)
 		pool_put(&b->big, io->big);
 	if (io->small)
 		pool_put(&b->small, io->small);
+	if (io->source)
+		object_unref(&io->source->obj);
 	object_unref(&io->lun->obj);
 	list_remove(&io->link);
 	pool_put(&b->ios, io);
@@ -251,6 +256,9 @@ static void io_done(struct disk_io *disk_io, int result)
 		case DISK_WRITE:
 			reply_written(io->blkio, io->unique, disk_io->bytes);
 			break;
+		case DISK_COPY:
+			reply_written(io->blkio, io->unique, (uint32_t)disk_io->length);
+			break;
 		case DISK_SEEK_DATA:
 		case DISK_SEEK_HOLE:
 			reply_found(io->blkio, io->unique, disk_io->found);
@@ -276,6 +284,7 @@ static struct io *io_get(struct blkio *b, struct lun *lun, uint64_t unique)
 	io->big = io->small = NULL;
 	io->is_range = false;
 	io->parent = NULL;
+	io->source = NULL;
 	object_ref(&lun->obj);
 	b->active_count++;
 	set_spin(b, lun);
@@ -585,6 +594,67 @@ static void start_lseek(struct blkio *b, struct lun *lun, const struct fuse_in_h
 	io_submit(io);
 }
 
+/* --- copy_file_range --- */
+
+static struct lun *lun_of_node(uint64_t nodeid)
+{
+	const struct node *n = (const struct node *)(uintptr_t)nodeid;
+
+	if (nodeid == FUSE_ROOT_ID || n->row->type != ATTR_DISK)
+		return NULL;
+	return container_of(n->obj, struct lun, obj);
+}
+
+/* How many bytes, as whole blocks, or -errno; what the target does not do, the kernel does by
+ * reading and writing. */
+static int64_t copy_length(const struct lun *from, const struct lun *to,
+			   const struct fuse_copy_file_range_in *arg)
+{
+	uint64_t bytes = MIN(arg->len, COPY_REQUEST_BYTES), size, block;
+
+	if (!to || !to->has_disk || to->disk->is_gone)
+		return -EIO;
+	block = to->disk->block_bytes;
+	if (from->target != to->target || !disk_can_copy(from->disk, to->disk) ||
+	    arg->off_in % block || arg->off_out % block)
+		return -EOPNOTSUPP;
+	size = disk_bytes(from->disk);
+	bytes = MIN(bytes, arg->off_in < size ? size - arg->off_in : 0);
+	size = disk_bytes(to->disk);
+	bytes = MIN(bytes, arg->off_out < size ? size - arg->off_out : 0);
+	bytes -= bytes % block;
+	return bytes ? (int64_t)bytes : -EOPNOTSUPP;
+}
+
+static void start_copy(struct blkio *b, struct lun *from, const struct fuse_in_header *in)
+{
+	const struct fuse_copy_file_range_in *arg = arguments(b, in, sizeof(*arg));
+	struct lun *to = arg ? lun_of_node(arg->nodeid_out) : NULL;
+	int64_t bytes;
+	struct io *io;
+
+	if (!arg)
+		return;
+	bytes = copy_length(from, to, arg);
+	if (bytes < 0) {
+		reply_error(b, in->unique, (int)bytes);
+		return;
+	}
+	io = io_get(b, to, in->unique);
+	io->source = from;
+	object_ref(&from->obj);
+	io->small = pool_get(&b->small);
+	io->disk.op = DISK_COPY;
+	io->disk.is_fua = false;
+	io->disk.offset = arg->off_out;
+	io->disk.bytes = 0;
+	io->disk.length = (uint64_t)bytes;
+	io->disk.source = from->disk;
+	io->disk.source_offset = arg->off_in;
+	io->disk.data = io->small;
+	io_submit(io);
+}
+
 /* Somebody pressed Ctrl-C: a request that has not been sent is taken back, another one runs to
  * its end. False when the request is none of ours: libfuse would queue an interrupt for a
  * request it does not know, answer EAGAIN, and get it again, for as long as the
@@ -609,15 +679,6 @@ static bool interrupt(struct blkio *b, const struct fuse_in_header *in)
 	return false;
 }
 
-static struct lun *lun_of(const struct fuse_in_header *in)
-{
-	const struct node *n = (const struct node *)(uintptr_t)in->nodeid;
-
-	if (in->nodeid == FUSE_ROOT_ID || n->row->type != ATTR_DISK)
-		return NULL;
-	return container_of(n->obj, struct lun, obj);
-}
-
 bool blkio_take(struct blkio *b, size_t bytes)
 {
 	static void (*const start[])(struct blkio *, struct lun *,
@@ -627,6 +688,7 @@ bool blkio_take(struct blkio *b, size_t bytes)
 		[FUSE_FSYNC] = start_flush,
 		[FUSE_FALLOCATE] = start_fallocate,
 		[FUSE_LSEEK] = start_lseek,
+		[FUSE_COPY_FILE_RANGE] = start_copy,
 	};
 	const struct fuse_in_header *in = (const void *)b->rx;
 	struct lun *lun;
@@ -637,7 +699,7 @@ bool blkio_take(struct blkio *b, size_t bytes)
 		return interrupt(b, in);
 	if (in->opcode >= sizeof(start) / sizeof(start[0]) || !start[in->opcode])
 		return false;
-	lun = lun_of(in);
+	lun = lun_of_node(in->nodeid);
 	if (!lun)
 		return false;
 	if (lun->disk->is_gone)

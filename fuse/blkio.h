@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The data files of LUNs. FUSE_READ, FUSE_WRITE, FUSE_FSYNC, FUSE_FALLOCATE and FUSE_LSEEK on them
+/* The data files of LUNs. FUSE_READ, FUSE_WRITE, FUSE_FSYNC, FUSE_FALLOCATE, FUSE_LSEEK and
+ * FUSE_COPY_FILE_RANGE on them
  * (and FUSE_INTERRUPT for such a request) do not go through libfuse: the request as it came from the device becomes a
  * pooled struct io, goes to the disk, and is answered with one writev. Nothing is allocated,
  * and nothing can fail for want of memory: fs.c reads the device only while blkio_reserve()

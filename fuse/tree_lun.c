@@ -186,6 +186,8 @@ static void show_stats(struct object *o, GString *out)
 	attr_print_count(out, "zeroes", s->zeroes);
 	attr_print_count(out, "zeroed_bytes", s->zeroed_bytes);
 	attr_print_count(out, "seeks", s->seeks);
+	attr_print_count(out, "copies", s->copies);
+	attr_print_count(out, "copied_bytes", s->copied_bytes);
 	attr_print_count(out, "unaligned", s->unaligned);
 	attr_print_count(out, "retries", s->retries);
 	attr_print_count(out, "errors", s->errors);

@@ -152,7 +152,8 @@ static bool ranges_meet(const struct disk_io *a, const struct disk_io *b)
  * it would put back bytes that were there before. */
 static bool is_write(const struct disk_io *io)
 {
-	return io->op == DISK_WRITE || io->op == DISK_PUNCH || io->op == DISK_ZERO;
+	return io->op == DISK_WRITE || io->op == DISK_PUNCH || io->op == DISK_ZERO ||
+	       io->op == DISK_COPY;
 }
 
 static bool io_excludes(const struct disk_io *io, const struct disk_io *other)
@@ -234,6 +235,7 @@ static void disk_count(struct disk *d, const struct disk_io *io, int result)
 		[DISK_FLUSH] = { &s->flushes, NULL, 0 },
 		[DISK_PUNCH] = { &s->punches, &s->punched_bytes, io->length },
 		[DISK_ZERO] = { &s->zeroes, &s->zeroed_bytes, io->length },
+		[DISK_COPY] = { &s->copies, &s->copied_bytes, io->length },
 		[DISK_SEEK_DATA] = { &s->seeks, NULL, 0 },
 		[DISK_SEEK_HOLE] = { &s->seeks, NULL, 0 },
 	};
@@ -285,6 +287,7 @@ static const char *op_name(enum disk_op op)
 		[DISK_READ] = "read",		[DISK_WRITE] = "write",
 		[DISK_FLUSH] = "flush",		[DISK_PUNCH] = "hole",
 		[DISK_ZERO] = "zeros",		[DISK_SEEK_DATA] = "search for data",
+		[DISK_COPY] = "copy",
 		[DISK_SEEK_HOLE] = "search for a hole",
 	};
 
@@ -730,6 +733,19 @@ static void disk_task_done(struct task *t)
 
 /* --- from outside --- */
 
+/* A copy is from whole blocks, and not onto itself. */
+static bool is_source_good(const struct disk *d, const struct disk_io *io)
+{
+	uint64_t size = disk_bytes(io->source);
+
+	if (io->source->block_bytes != d->block_bytes ||
+	    io->source_offset % d->block_bytes || io->source_offset > size ||
+	    io->length > size - io->source_offset)
+		return false;
+	return io->source != d || io->source_offset >= io->offset + io->length ||
+	       io->offset >= io->source_offset + io->length;
+}
+
 static int disk_check(const struct disk *d, const struct disk_io *io)
 {
 	uint64_t size = disk_bytes(d);
@@ -749,10 +765,11 @@ static int disk_check(const struct disk *d, const struct disk_io *io)
 		return 0;
 	case DISK_PUNCH:
 	case DISK_ZERO:
+	case DISK_COPY:
 		if (!io->length || io->offset > size || io->length > size - io->offset ||
 		    io->offset % d->block_bytes || io->length % d->block_bytes)
 			return -EINVAL;
-		return 0;
+		return io->op != DISK_COPY || is_source_good(d, io) ? 0 : -EINVAL;
 	case DISK_SEEK_DATA:
 	case DISK_SEEK_HOLE:
 		return io->offset < size ? 0 : -ENXIO;
@@ -806,7 +823,7 @@ int disk_submit_until(struct disk *d, struct disk_io *io, int64_t deadline_us)
 	task_init(&io->task, TASK_SCSI, disk_task_done);
 	if (disk_range_is(io)) {
 		io->lba = io->next_lba = io->offset / d->block_bytes;
-		io->blocks = io->op == DISK_PUNCH || io->op == DISK_ZERO
+		io->blocks = is_write(io)
 				     ? io->length / d->block_bytes
 				     : d->blocks - io->lba;
 		r = disk_range_begin(d, io);

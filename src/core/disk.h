@@ -86,6 +86,7 @@ enum disk_op {
 	DISK_FLUSH,
 	DISK_PUNCH,	/* whole blocks: read as zeros afterwards, and are free at the target */
 	DISK_ZERO,	/* whole blocks: read as zeros afterwards */
+	DISK_COPY,	/* whole blocks: become those of @source, moved by the target */
 	DISK_SEEK_DATA, /* from @offset on: where is there something else than a hole? */
 	DISK_SEEK_HOLE, /* ... and where a hole, of blocks that the target has not mapped? */
 };
@@ -109,7 +110,9 @@ struct disk_io {
 	bool is_fua;	 /* a write that is durable when done() runs */
 	uint64_t offset; /* bytes; any */
 	uint32_t bytes; /* up to DISK_IO_BYTES_MAX; offset + bytes within the disk (checked) */
-	uint64_t length; /* of a punch or zero, in bytes; the same holds */
+	uint64_t length; /* of a punch, zero or copy, in bytes; the same holds */
+	const struct disk *source; /* of a copy: by the same target; must stay until done() */
+	uint64_t source_offset;	   /* bytes; whole blocks within it */
 	uint8_t *data;	 /* punch, zero, seek: DISK_RANGE_SCRATCH_BYTES for our own use */
 	/* Runs once, never from inside disk_submit(): 0, or -errno (a read's @data is then
 	 * worthless). Of a range: -EOPNOTSUPP, the unit cannot do it; then, and at any failure, a
@@ -144,7 +147,7 @@ struct disk_io {
 
 struct disk_stats {
 	uint64_t reads, writes, flushes, read_bytes, write_bytes, errors, retries, unaligned;
-	uint64_t punches, punched_bytes, zeroes, zeroed_bytes, seeks;
+	uint64_t punches, punched_bytes, zeroes, zeroed_bytes, seeks, copies, copied_bytes;
 };
 
 /* What a disk tells its owner. From the loop, also inside disk_ calls; members may be NULL. */
@@ -192,6 +195,7 @@ struct disk {
 	uint32_t max_command_blocks, best_command_blocks; /* best: 0 is not told */
 	bool is_read_only, has_write_cache, has_fua;
 	struct disk_provision provision;
+	struct disk_name name_for_copy;
 	struct reservation *reservation; /* what is known: reservation.c. One block; NULL: nothing */
 	/* Commands that may have left something in the unit's write cache, and how many of them a
 	 * SYNCHRONIZE CACHE has covered. Equal: a flush has nothing to do. */

@@ -22,9 +22,12 @@ static bool is_incomplete(const struct task *t)
 	return t->direction != TASK_NO_DATA && (t->is_short || t->transferred != t->data_bytes);
 }
 
-/* INVALID COMMAND OPERATION CODE, INVALID FIELD IN CDB, ... IN PARAMETER LIST, ILLEGAL FUNCTION */
+/* INVALID COMMAND OPERATION CODE, INVALID FIELD IN CDB, ... IN PARAMETER LIST, ILLEGAL FUNCTION; or
+ * a copy that was not begun, or not ended. */
 static bool is_refusal(const struct sense *s)
 {
+	if (s->key == SENSE_KEY_COPY_ABORTED)
+		return true;
 	return s->key == SENSE_KEY_ILLEGAL_REQUEST &&
 	       (s->asc == 0x20 || s->asc == 0x22 || s->asc == 0x24 || s->asc == 0x26);
 }

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <glib.h>
+#include <string.h>
 
 #include "core/disk.h"
 #include "scsi/cdb.h"
@@ -17,6 +18,7 @@
 #define UNMAP_BYTES_MAX (1u << 30)
 /* After a refusal, when it told no limit: it may have one (LIO has: 4096 blocks). */
 #define WRITE_SAME_BYTES_SMALL (1u << 20)
+#define COPY_BYTES_MAX (16u << 20)
 /* A seek over a disk in shreds: after that many commands the rest counts as data. */
 #define SEEK_COMMANDS_MAX 4096
 
@@ -91,6 +93,12 @@ bool disk_provision_can(const struct disk_provision *p, bool is_punch)
 	enum disk_range_step step;
 
 	return find_way(p, is_punch, &step);
+}
+
+bool disk_can_copy(const struct disk *from, const struct disk *to)
+{
+	return to->name_for_copy.can_copy && from->name_for_copy.naa_bytes &&
+	       to->name_for_copy.naa_bytes && from->block_bytes == to->block_bytes;
 }
 
 bool disk_range_is(const struct disk_io *io)
@@ -173,6 +181,10 @@ static int plan(const struct disk *d, struct disk_io *io)
 {
 	if (io->next_lba == end_lba(io))
 		return 1;
+	if (io->op == DISK_COPY) {
+		io->range.step = RANGE_COPY;
+		return disk_can_copy(io->source, d) ? 0 : -EOPNOTSUPP;
+	}
 	if (!find_way(&d->provision, io->op == DISK_PUNCH, &io->range.step))
 		return -EOPNOTSUPP;
 	if (io->range.step == RANGE_UNMAP)
@@ -268,6 +280,32 @@ static void build_same(const struct disk *d, struct disk_io *io, uint64_t end)
 	t->data_bytes = d->block_bytes;
 }
 
+static struct copy_end end_of(const struct disk *d, uint64_t lba)
+{
+	struct copy_end e = { .naa_bytes = d->name_for_copy.naa_bytes,
+			      .block_bytes = d->block_bytes,
+			      .lba = lba };
+
+	memcpy(e.naa, d->name_for_copy.naa, sizeof(e.naa));
+	return e;
+}
+
+static void build_copy(const struct disk *d, struct disk_io *io)
+{
+	uint64_t most = MIN(limit_blocks(d, 0, COPY_BYTES_MAX), COPY_BLOCKS_MAX);
+	struct copy_end to = end_of(d, io->next_lba);
+	struct copy_end from = end_of(io->source, io->source_offset / d->block_bytes +
+							  (io->next_lba - io->lba));
+	struct task *t = &io->task;
+
+	io->command_blocks = (uint32_t)MIN(most, end_lba(io) - io->next_lba);
+	copy_encode(io->data, &from, &to, (uint16_t)io->command_blocks);
+	t->cdb_bytes = (uint8_t)copy_cdb(t->cdb);
+	t->direction = TASK_WRITE;
+	t->data = io->data;
+	t->data_bytes = COPY_BYTES;
+}
+
 /* For a unit without WRITE SAME. */
 static void build_zeros(const struct disk *d, struct disk_io *io)
 {
@@ -300,6 +338,9 @@ void disk_range_build(const struct disk *d, struct disk_io *io)
 	case RANGE_SAME:
 	case RANGE_SAME_UNMAP:
 		build_same(d, io, end_lba(io));
+		break;
+	case RANGE_COPY:
+		build_copy(d, io);
 		break;
 	}
 }
@@ -350,6 +391,7 @@ int disk_range_advance(struct disk *d, struct disk_io *io)
 		return fill_advance(d, io);
 	case RANGE_SAME:
 	case RANGE_SAME_UNMAP:
+	case RANGE_COPY:
 		return move_to(d, io, io->next_lba + io->command_blocks);
 	}
 	return -EIO;
@@ -399,6 +441,9 @@ int disk_range_refused(struct disk *d, struct disk_io *io)
 	case RANGE_SAME_UNMAP:
 		p->refuses_write_same_unmap = true;
 		return plan(d, io);
+	case RANGE_COPY:
+		d->name_for_copy.can_copy = false;
+		return -EOPNOTSUPP;
 	}
 	return -EIO;
 }

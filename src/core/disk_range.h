@@ -28,8 +28,12 @@
  *                 and what UNMAP left
  *   SAME_UNMAP    WRITE SAME(16) with UNMAP                             (on)
  *   SAME          WRITE SAME(16)                                        (on)
+ *   COPY          EXTENDED COPY                                         (on)
  *   STATUS        GET LBA STATUS from next_lba on, for a seek           STATUS, (end)
  *   (on)          next_lba moved on: the next command, as the way asks, or the end
+ *
+ * Copies are made by EXTENDED COPY of the unit that is copied to, which names both; the target must
+ * know them by an NAA designator and say that it copies (3PC).
  *
  * Seeks ask only a unit that is thin and whose holes read as zeros; of any other one, and one that
  * does not tell, all is data. */
@@ -39,6 +43,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "scsi/copy.h"
 #include "scsi/inquiry.h"
 #include "scsi/provision.h"
 
@@ -57,6 +62,13 @@ struct disk_provision {
 	bool refuses_unmap, refuses_write_same_unmap, refuses_write_same, refuses_status;
 };
 
+/* What EXTENDED COPY calls a unit. */
+struct disk_name {
+	uint8_t naa[COPY_NAA_MAX];
+	uint8_t naa_bytes; /* 0: it has none */
+	bool can_copy;	   /* 3PC, and has not refused */
+};
+
 enum disk_range_step {
 	RANGE_UNMAP,
 	RANGE_CHECK,
@@ -64,6 +76,7 @@ enum disk_range_step {
 	RANGE_SAME_UNMAP,
 	RANGE_SAME,
 	RANGE_STATUS,
+	RANGE_COPY,
 };
 
 struct disk_range {
@@ -76,6 +89,8 @@ struct disk_range {
 void disk_provision_set(struct disk_provision *p, const struct capacity *c,
 			const struct block_limits *b, const struct provisioning *told);
 void disk_provision_add(struct disk_provision *p, const struct disk_provision *other);
+/* Can @to be asked to copy blocks of @from? */
+bool disk_can_copy(const struct disk *from, const struct disk *to);
 /* Can blocks be punched, or zeroed (which is asked as @is_punch)? */
 bool disk_provision_can(const struct disk_provision *p, bool is_punch);
 

@@ -140,6 +140,18 @@ static void set_best(struct disk *d, const struct lun *l)
 		d->best_command_blocks = best;
 }
 
+/* They all have the same name: that is why they are one. */
+static void set_name(struct disk *d, const struct lun *l, bool is_first)
+{
+	struct disk_name *n = &d->name_for_copy;
+
+	if (is_first) {
+		n->naa_bytes = copy_naa_of(l->wwid, n->naa);
+		n->can_copy = true;
+	}
+	n->can_copy &= l->inquiry.can_copy;
+}
+
 /* What all of its units can do, of several targets perhaps: each of them may get a command. What it
  * refused may be tried once more: this is a new look at it. */
 void lun_combine(struct disk *d)
@@ -163,6 +175,7 @@ void lun_combine(struct disk *d)
 		if (is_first)
 			d->best_command_blocks = 0;
 		set_best(d, l);
+		set_name(d, l, is_first);
 		disk_provision_set(&provision, &l->capacity, &l->limits, &l->provisioning);
 		if (is_first)
 			d->provision = provision;

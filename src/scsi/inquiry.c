@@ -69,6 +69,7 @@ int inquiry_decode(const uint8_t *data, size_t len, struct inquiry *ret)
 		.is_removable = data[1] & 0x80,
 		.version = data[2],
 		.tpgs = len > 5 ? data[5] >> 4 & 3 : 0,
+		.can_copy = len > 5 && data[5] & 0x08,
 	};
 	copy_field(ret->vendor, sizeof(ret->vendor), data, len, 8, 16);
 	copy_field(ret->product, sizeof(ret->product), data, len, 16, 32);

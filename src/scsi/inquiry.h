@@ -15,6 +15,7 @@ struct inquiry {
 	bool is_removable;
 	uint8_t version; /* SPC version byte */
 	uint8_t tpgs;	 /* enum alua_tpgs (alua.h) */
+	bool can_copy;	 /* 3PC: EXTENDED COPY and its kind */
 	/* Blanks around them off, unprintable bytes as '?'; empty when they did not come. */
 	char vendor[9], product[17], revision[5];
 };

@@ -253,3 +253,59 @@ def discard_through_a_loop_device(t):
         t.sh("umount mnt")
     assert used < 5 * MIB, f"fstrim left {used} bytes"
     t.sh(f"e2fsck -fn {device}")
+
+
+@test
+def copies_made_by_the_target(t):
+    """copy_file_range() between LUN files of one target is EXTENDED COPY; what it cannot do, the kernel does."""
+    lio = Lio(t)
+    units = {n: lio.add_disk(f"copy{n}", SIZE, block_bytes=b) for n, b in enumerate((512, 512, 4096))}
+    iqn = lio.add_target("copy", units)
+    fs = Mounted(t)
+    fs.log_in(lio.portal, iqn)
+    data = pattern(SIZE, 8)
+
+    def stat(number, name):
+        text = fs.read("targets", iqn, f"lun{number}", "stats")
+        return int(dict(line.split() for line in text.splitlines())[name])
+
+    def copy(f, g, size, offset, to):
+        done = 0
+        while done < size:
+            n = os.copy_file_range(f.fd, g.fd, size - done, offset + done, to + done)
+            assert n > 0
+            done += n
+    with File(fs.disk(iqn, 0)) as f, File(fs.disk(iqn, 1)) as g, File(fs.disk(iqn, 2)) as other:
+        f.write(data, 0)
+        g.write(pattern(SIZE, 9), 0)
+        g.read(SIZE, 0)  # into the page cache: what is copied over it must not be read from there
+        copy(f, g, 10 * MIB, MIB, 2 * MIB)
+        assert stat(1, "copied_bytes") == 10 * MIB, f"not by the target: {fs.read('targets', iqn, 'lun1', 'error')}"
+        assert stat(0, "read_bytes") == 0
+        same(g.read(10 * MIB, 2 * MIB), data[MIB:11 * MIB], "the copy, through the page cache")
+        same(g.read(2 * MIB, 0), pattern(SIZE, 9)[:2 * MIB], "what is before it")
+        copy(g, g, MIB, 2 * MIB, 13 * MIB)  # within one
+        same(g.read(MIB, 13 * MIB), data[MIB:2 * MIB], "a copy within the LUN")
+        copy(f, g, 100001, 7, 12345)  # no whole blocks: by the kernel
+        same(g.read(100001, 12345), data[7:100008], "a copy that is not of whole blocks")
+        copy(f, other, MIB, 0, MIB)  # of blocks of another size: by the kernel
+        same(other.read(MIB, MIB), data[:MIB], "a copy to another block size")
+        assert stat(2, "copies") == 0
+        for x in (g, other):
+            x.sync()
+        want = g.read(SIZE, 0)
+    with open(lio.fetch(units[1]), "rb") as f:
+        same(f.read(), want, "the target's own bytes")
+
+
+@test
+def copies_where_the_target_makes_none(t):
+    unit = Tgt(t)
+    data = pattern(MIB, 10)
+    with File(unit.disk) as f:
+        f.write(data, 0)
+        done = 0
+        while done < MIB:
+            done += os.copy_file_range(f.fd, f.fd, MIB - done, done, 4 * MIB + done)
+        f.sync()
+    same(backing_read(unit.backing, 4 * MIB, MIB), data, "copied by the kernel")

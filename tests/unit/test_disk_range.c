@@ -27,6 +27,7 @@ static struct {
 	uint32_t keeps_from, keeps_to; /* UNMAP leaves these as they are */
 	unsigned extents_max;	       /* in an answer of GET LBA STATUS */
 	uint32_t same_max;
+	bool refuses_copy;
 	bool is_garbled; /* ... says nonsense */
 } unit;
 static char sent[NAMES_MAX]; /* a letter a command */
@@ -171,6 +172,24 @@ static void do_status(struct task *t)
 	finish(t, 8 + 16 * count, 0);
 }
 
+static void do_copy(struct task *t)
+{
+	const uint8_t *segment = t->data + 16 + 2 * 32;
+	uint16_t blocks = get_be16(segment + 10);
+	uint64_t from = get_be64(segment + 12), to = get_be64(segment + 20);
+
+	note('C');
+	if (unit.refuses_copy) {
+		finish(t, 0, 0x26);
+		return;
+	}
+	CU_ASSERT_EQUAL(t->data_bytes, 16 + 2 * 32 + 28);
+	CU_ASSERT_EQUAL(memcmp(t->data + 16 + 8, "\x60\x01", 2), 0);
+	CU_ASSERT_TRUE_FATAL(blocks && from + blocks <= BLOCKS && to + blocks <= BLOCKS);
+	put_blocks(to, blocks, unit.store + from * BLOCK, BLOCK);
+	finish(t, t->data_bytes, 0);
+}
+
 static void do_write(struct task *t)
 {
 	uint64_t lba = t->cdb_bytes == 16 ? get_be64(t->cdb + 2) : get_be32(t->cdb + 2);
@@ -193,6 +212,9 @@ static void play(void)
 			break;
 		case 0x93:
 			do_write_same(t);
+			break;
+		case 0x83:
+			do_copy(t);
 			break;
 		case 0x9e:
 			do_status(t);
@@ -601,6 +623,52 @@ static void test_range_seeks_where_all_is_data(void)
 	teardown();
 }
 
+/* --- copies --- */
+
+static int run_copy(const struct disk *from, uint64_t from_lba, uint64_t lba, uint64_t blocks)
+{
+	struct request *r = &request;
+	int error;
+
+	memset(sent, 0, sizeof(sent));
+	memset(r, 0, sizeof(*r));
+	r->io.op = DISK_COPY;
+	r->io.offset = lba * BLOCK;
+	r->io.length = blocks * BLOCK;
+	r->io.source = from;
+	r->io.source_offset = from_lba * BLOCK;
+	r->io.data = r->scratch;
+	r->io.done = request_done;
+	error = disk_submit(disk, &r->io);
+	if (error)
+		return error;
+	play();
+	CU_ASSERT_EQUAL_FATAL(r->calls, 1);
+	return r->result;
+}
+
+static void test_range_copies_within_the_unit(void)
+{
+	setup();
+	disk->name_for_copy = (struct disk_name){ .naa = { 0x60, 0x01 }, .naa_bytes = 16,
+						  .can_copy = true };
+	for (unsigned i = 0; i < 1000 * BLOCK; i++)
+		unit.store[i] = (uint8_t)(i / BLOCK + i);
+	CU_ASSERT_EQUAL(run_copy(disk, 3, 2000, 900), 0);
+	CU_ASSERT_STRING_EQUAL(sent, "C");
+	CU_ASSERT_EQUAL(memcmp(unit.store + 2000 * BLOCK, unit.store + 3 * BLOCK, 900 * BLOCK), 0);
+	CU_ASSERT_EQUAL(unit.store[2900 * BLOCK], 0xa5);
+	CU_ASSERT_EQUAL(disk->stats.copied_bytes, 900 * BLOCK);
+	CU_ASSERT_EQUAL(run_copy(disk, 3, 10, 100), -EINVAL); /* onto itself */
+	CU_ASSERT_EQUAL(run_copy(disk, BLOCKS - 1, 10, 2), -EINVAL);
+	unit.refuses_copy = true;
+	CU_ASSERT_EQUAL(run_copy(disk, 3, 2000, 900), -EOPNOTSUPP);
+	CU_ASSERT_STRING_EQUAL(sent, "C");
+	CU_ASSERT_EQUAL(run_copy(disk, 3, 2000, 900), -EOPNOTSUPP);
+	CU_ASSERT_STRING_EQUAL(sent, ""); /* learnt */
+	teardown();
+}
+
 /* --- what units can --- */
 
 static void test_range_abilities_of_a_unit_and_of_two(void)
@@ -649,4 +717,4 @@ UNIT_MAIN("disk_range", UNIT(test_range_hole_is_unmapped_and_checked),
 	  UNIT(test_range_out_of_bounds_or_read_only),
 	  UNIT(test_range_waits_for_a_write_of_a_part_of_a_block), UNIT(test_range_seeks),
 	  UNIT(test_range_seeks_where_all_is_data),
-	  UNIT(test_range_abilities_of_a_unit_and_of_two))
+	  UNIT(test_range_copies_within_the_unit), UNIT(test_range_abilities_of_a_unit_and_of_two))
