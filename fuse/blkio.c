@@ -5,7 +5,8 @@
  *   disk_done > io_done > reply (writev) > io_put
  *
  * A read or write that is longer than one command of the unit moves best is split into pieces, as
- * many under way together as there are ios to spare; each piece that ends takes the next one.
+ * many under way together as there are ios for that (they have a pool of their own, so that other
+ * requests get theirs); each piece that ends takes the next one.
  *
  * A fallocate() becomes up to three disk requests, one after the other: zeros written over the
  * part of a block at its begin and its end, and whole blocks between them (disk_range.h).
@@ -32,6 +33,7 @@
 #include "base/log.h"
 #include "core/daemon.h"
 #include "core/lun.h"
+#include "fuse/handle.h"
 #include "fuse/node.h"
 
 #define SPIN_DEPTH 2	   /* the most requests with which the loop may look before it sleeps */
@@ -43,7 +45,7 @@
 #define SMALL_LOW 16
 /* Of one copy_file_range(): who asked for more asks again, and can be interrupted in between. */
 #define COPY_REQUEST_BYTES (64u << 20)
-#define SPARE_PART 4 /* that part of the ios is not taken for pieces of other requests */
+#define PIECES 64
 
 struct io {
 	struct disk_io disk;
@@ -54,6 +56,8 @@ struct io {
 	uint8_t *big, *small; /* one of them, or none: goes back to its pool */
 	/* in pieces */
 	struct io *parent; /* this is for a piece of that one, perhaps itself; NULL: it is whole */
+	bool is_piece;	   /* it is of the pool of pieces */
+	bool is_over;	   /* a late write, of which a part is over the end: told as ENOSPC */
 	struct whole {
 		uint64_t offset;
 		uint32_t bytes, begun; /* of these so many have been given to pieces */
@@ -113,6 +117,9 @@ int blkio_init(struct blkio *b, unsigned depth, struct worker *w, void (*room)(s
 	r = pool_init_warm(&b->ios, count, count, sizeof(struct io), 64);
 	if (r < 0)
 		return r;
+	r = pool_init_warm(&b->pieces, PIECES, PIECES, sizeof(struct io), 64);
+	if (r < 0)
+		goto undo_ios_only;
 	r = init_buffers(&b->small, count, BLKIO_SMALL_BYTES, &b->small_grower);
 	if (r < 0)
 		goto undo_ios;
@@ -124,6 +131,8 @@ int blkio_init(struct blkio *b, unsigned depth, struct worker *w, void (*room)(s
 undo_small:
 	pool_done(&b->small);
 undo_ios:
+	pool_done(&b->pieces);
+undo_ios_only:
 	pool_done(&b->ios);
 	*b = (struct blkio){ .fd = -1 };
 	return r;
@@ -140,6 +149,7 @@ void blkio_done(struct blkio *b)
 	pool_grow_stop(&b->small_grower);
 	pool_done(&b->big);
 	pool_done(&b->small);
+	pool_done(&b->pieces);
 	pool_done(&b->ios);
 	*b = (struct blkio){ .fd = -1 };
 }
@@ -220,7 +230,7 @@ static void io_put(struct io *io)
 		object_unref(&io->source->obj);
 	object_unref(&io->lun->obj);
 	list_remove(&io->link);
-	pool_put(&b->ios, io);
+	pool_put(io->is_piece ? &b->pieces : &b->ios, io);
 	tell_room(b);
 }
 
@@ -254,7 +264,10 @@ static void io_done(struct disk_io *disk_io, int result)
 			reply(io->blkio, io->unique, 0, disk_io->data, disk_io->bytes);
 			break;
 		case DISK_WRITE:
-			reply_written(io->blkio, io->unique, disk_io->bytes);
+			if (io->is_over)
+				reply_error(io->blkio, io->unique, -ENOSPC);
+			else
+				reply_written(io->blkio, io->unique, disk_io->bytes);
 			break;
 		case DISK_COPY:
 			reply_written(io->blkio, io->unique, (uint32_t)disk_io->length);
@@ -273,23 +286,50 @@ static void io_done(struct disk_io *disk_io, int result)
 
 /* --- requests --- */
 
-static struct io *io_get(struct blkio *b, struct lun *lun, uint64_t unique)
+static struct io *io_init(struct io *io, struct blkio *b, struct lun *lun, uint64_t unique)
 {
-	struct io *io = pool_get(&b->ios);
-
-	assert(io); /* blkio_reserve() */
 	io->blkio = b;
 	io->lun = lun;
 	io->unique = unique;
 	io->big = io->small = NULL;
-	io->is_range = false;
+	io->is_range = io->is_piece = io->is_over = false;
 	io->parent = NULL;
 	io->source = NULL;
+	io->disk.losses_told = NULL;
 	object_ref(&lun->obj);
 	b->active_count++;
 	set_spin(b, lun);
 	list_push_tail(&b->active, &io->link);
 	return io;
+}
+
+static struct io *io_get(struct blkio *b, struct lun *lun, uint64_t unique)
+{
+	struct io *io = pool_get(&b->ios);
+
+	assert(io); /* blkio_reserve() */
+	return io_init(io, b, lun, unique);
+}
+
+/* For one more piece of @parent, or NULL. */
+static struct io *io_get_piece(struct io *parent)
+{
+	struct io *io = pool_get(&parent->blkio->pieces);
+
+	if (!io)
+		return NULL;
+	io_init(io, parent->blkio, parent->lun, 0);
+	io->is_piece = true;
+	io->parent = parent;
+	return io;
+}
+
+/* What the open file knows of losses. */
+static uint64_t *losses_of(uint64_t fh)
+{
+	struct handle *h = (struct handle *)(uintptr_t)fh;
+
+	return h ? &h->losses_told : NULL;
 }
 
 /* Everything of @io is set: to the disk. */
@@ -320,6 +360,7 @@ static bool piece_go(struct io *io)
 		return false;
 	io->disk.op = io->parent->disk.op;
 	io->disk.is_fua = io->parent->disk.is_fua;
+	io->disk.losses_told = io->parent->disk.losses_told;
 	io->disk.offset = at;
 	io->disk.bytes = MIN(most, w->bytes - w->begun);
 	io->disk.data = w->data + w->begun;
@@ -341,6 +382,8 @@ static void whole_done(struct io *io)
 		reply_error(io->blkio, io->unique, w->result);
 	else if (io->disk.op == DISK_READ)
 		reply(io->blkio, io->unique, 0, w->data, w->bytes);
+	else if (io->is_over)
+		reply_error(io->blkio, io->unique, -ENOSPC);
 	else
 		reply_written(io->blkio, io->unique, w->bytes);
 	io_put(io);
@@ -361,10 +404,8 @@ static void piece_done(struct io *io, int result)
 		whole_done(parent);
 }
 
-/* Some ios are left for other requests. */
 static void io_split(struct io *io)
 {
-	struct blkio *b = io->blkio;
 	struct whole *w = &io->whole;
 	const struct disk *d = io->lun->disk;
 	struct io *more;
@@ -381,9 +422,7 @@ static void io_split(struct io *io)
 		return;
 	}
 	w->pieces = 1;
-	while (w->begun < w->bytes && b->ios.free_count > b->ios.count / SPARE_PART) {
-		more = io_get(b, io->lun, 0);
-		more->parent = io;
+	while (w->begun < w->bytes && (more = io_get_piece(io))) {
 		if (!piece_go(more)) {
 			io_put(more);
 			return;
@@ -480,6 +519,9 @@ static void start_write(struct blkio *b, struct lun *lun, const struct fuse_in_h
 	io->disk.op = DISK_WRITE;
 	/* O_SYNC contains the bit of O_DSYNC. */
 	io->disk.is_fua = arg->flags & O_DSYNC;
+	io->disk.losses_told = losses_of(arg->write_flags & FUSE_WRITE_CACHE ? 0 : arg->fh);
+	/* Whoever wrote it has gone on: the kernel looks at errors only. */
+	io->is_over = arg->write_flags & FUSE_WRITE_CACHE && bytes < arg->size;
 	io->disk.offset = arg->offset;
 	io->disk.bytes = bytes;
 	io->disk.data = (uint8_t *)(arg + 1);
@@ -488,9 +530,14 @@ static void start_write(struct blkio *b, struct lun *lun, const struct fuse_in_h
 
 static void start_flush(struct blkio *b, struct lun *lun, const struct fuse_in_header *in)
 {
-	struct io *io = io_get(b, lun, in->unique);
+	const struct fuse_fsync_in *arg = arguments(b, in, sizeof(*arg));
+	struct io *io;
 
+	if (!arg)
+		return;
+	io = io_get(b, lun, in->unique);
 	io->disk.op = DISK_FLUSH;
+	io->disk.losses_told = losses_of(arg->fh);
 	io->disk.is_fua = false;
 	io->disk.offset = 0;
 	io->disk.bytes = 0;
@@ -572,6 +619,15 @@ static void start_fallocate(struct blkio *b, struct lun *lun, const struct fuse_
 	range_go_on(io);
 }
 
+/* The kernel does not write out dirty pages before it asks where holes are: then nothing is one. */
+static bool may_be_dirty(const struct blkio *b, const struct lun *lun)
+{
+	for (const GList *k = lun->disk->luns; k; k = k->next)
+		if (((const struct lun *)k->data)->open_mappers)
+			return true;
+	return b->has_writeback;
+}
+
 static void start_lseek(struct blkio *b, struct lun *lun, const struct fuse_in_header *in)
 {
 	const struct fuse_lseek_in *arg = arguments(b, in, sizeof(*arg));
@@ -581,6 +637,11 @@ static void start_lseek(struct blkio *b, struct lun *lun, const struct fuse_in_h
 		return;
 	if (arg->whence != SEEK_DATA && arg->whence != SEEK_HOLE) {
 		reply_error(b, in->unique, -EINVAL);
+		return;
+	}
+	if (may_be_dirty(b, lun) && arg->offset < disk_bytes(lun->disk)) {
+		reply_found(b, in->unique, arg->whence == SEEK_DATA ? arg->offset
+								    : disk_bytes(lun->disk));
 		return;
 	}
 	io = io_get(b, lun, in->unique);
@@ -655,6 +716,29 @@ static void start_copy(struct blkio *b, struct lun *from, const struct fuse_in_h
 	io_submit(io);
 }
 
+/* Pieces that were not sent yet are taken back; the others are waited for. */
+static void interrupt_pieces(struct io *parent)
+{
+	struct blkio *b = parent->blkio;
+	bool is_again = true, is_last;
+
+	if (parent->whole.result == 0)
+		parent->whole.result = -EINTR;
+	while (is_again) {
+		is_again = false;
+		list_for_each(link, &b->active) {
+			struct io *io = list_entry(link, struct io, link);
+
+			if (io->parent != parent || !disk_withdraw(&io->disk))
+				continue;
+			is_last = parent->whole.pieces == 1;
+			piece_done(io, -EINTR);
+			is_again = !is_last;
+			break; /* the list is another one now, and @parent perhaps no more */
+		}
+	}
+}
+
 /* Somebody pressed Ctrl-C: a request that has not been sent is taken back, another one runs to
  * its end. False when the request is none of ours: libfuse would queue an interrupt for a
  * request it does not know, answer EAGAIN, and get it again, for as long as the
@@ -668,9 +752,11 @@ static bool interrupt(struct blkio *b, const struct fuse_in_header *in)
 	list_for_each(link, &b->active) {
 		struct io *io = list_entry(link, struct io, link);
 
-		if (io->unique != arg->unique)
+		if (io->unique != arg->unique || io->is_piece)
 			continue;
-		if (!io->parent && disk_withdraw(&io->disk)) {
+		if (io->parent) {
+			interrupt_pieces(io);
+		} else if (disk_withdraw(&io->disk)) {
 			reply_error(b, io->unique, -EINTR);
 			io_put(io);
 		}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The data files of LUNs. FUSE_READ, FUSE_WRITE, FUSE_FSYNC, FUSE_FALLOCATE, FUSE_LSEEK and
- * FUSE_COPY_FILE_RANGE on them
- * (and FUSE_INTERRUPT for such a request) do not go through libfuse: the request as it came from the device becomes a
- * pooled struct io, goes to the disk, and is answered with one writev. Nothing is allocated,
- * and nothing can fail for want of memory: fs.c reads the device only while blkio_reserve()
- * says that there is room for whatever comes (back-pressure).
+ * FUSE_COPY_FILE_RANGE on them (and FUSE_INTERRUPT for such a request) do not go through
+ * libfuse: the request as it came from the device becomes a pooled struct io, goes to the disk,
+ * and is answered with one writev. Nothing is allocated, and nothing can fail for want of
+ * memory: fs.c reads the device only while blkio_reserve() says that there is room for whatever
+ * comes (back-pressure).
  *
  * Buffers are of two sizes. Every request is received into a big one, b->rx, since a write may
  * fill it. A write keeps that buffer until the target has taken the data: the payload is not
@@ -41,6 +41,8 @@ struct lun;
 struct blkio {
 	int fd; /* the FUSE device: borrowed */
 	struct pool ios, big, small;
+	struct pool pieces; /* ios, for further pieces of a request */
+	bool has_writeback; /* cache=back: the kernel has dirty pages */
 	struct pool_grower big_grower, small_grower;
 	struct list active;
 	unsigned active_count;

@@ -186,6 +186,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 			    conn->capable & FUSE_CAP_WRITEBACK_CACHE;
 	if (fs->has_writeback)
 		conn->want |= FUSE_CAP_WRITEBACK_CACHE;
+	fs->blkio.has_writeback = fs->has_writeback;
 	conn->max_write = DISK_IO_BYTES_MAX;
 	conn->max_readahead = DISK_IO_BYTES_MAX;
 	conn->max_background = fs->daemon->conf.io_depth;

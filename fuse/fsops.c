@@ -218,7 +218,8 @@ static bool keeps_cache(const struct node *n)
 {
 	const struct lun *l = lun_of(n);
 
-	return l->open_count > 1 && !l->disk->luns->next;
+	/* ... and not by an inode that was renewed since. */
+	return n->opens > 1 && n->opens == l->open_count && !l->disk->luns->next;
 }
 
 /* libfuse 3.14 knows no FOPEN_PARALLEL_DIRECT_WRITES: the answer as the kernel wants it. */
@@ -307,6 +308,44 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int is_data_only,
 	(void)is_data_only;
 	(void)fi;
 	fuse_reply_err(req, 0);
+}
+
+/* Of a disk they come to blkio.c. Not to be there would be ENOSYS, and with that the kernel would
+ * never ask again, nor of a disk. */
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+		     struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)offset;
+	(void)whence;
+	(void)fi;
+	fuse_reply_err(req, EINVAL);
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+			 struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)mode;
+	(void)offset;
+	(void)length;
+	(void)fi;
+	fuse_reply_err(req, EOPNOTSUPP);
+}
+
+static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t offset,
+			       struct fuse_file_info *fi, fuse_ino_t to_ino, off_t to_offset,
+			       struct fuse_file_info *to_fi, size_t length, int flags)
+{
+	(void)ino;
+	(void)offset;
+	(void)fi;
+	(void)to_ino;
+	(void)to_offset;
+	(void)to_fi;
+	(void)length;
+	(void)flags;
+	fuse_reply_err(req, EOPNOTSUPP);
 }
 
 /* --- directories --- */
@@ -428,6 +467,9 @@ const struct fuse_lowlevel_ops fsops = {
 	.read = op_read,
 	.write = op_write,
 	.fsync = op_fsync,
+	.lseek = op_lseek,
+	.fallocate = op_fallocate,
+	.copy_file_range = op_copy_file_range,
 	.release = op_release,
 	.opendir = op_opendir,
 	.readdir = op_readdir,

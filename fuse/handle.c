@@ -78,6 +78,8 @@ static int open_disk(struct handle *h)
 	h->is_counted = true;
 	lun->open_count++;
 	lun->open_writers += h->is_writer;
+	lun->open_mappers += h->is_mapper;
+	h->losses_told = lun->disk->losses_told;
 	count_pid(lun, h->pid, 1);
 	return 0;
 }
@@ -88,6 +90,7 @@ static void close_disk(struct handle *h)
 
 	lun->open_count--;
 	lun->open_writers -= h->is_writer;
+	lun->open_mappers -= h->is_mapper;
 	count_pid(lun, h->pid, -1);
 }
 
@@ -192,6 +195,7 @@ int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct hand
 	int r = -EINPROGRESS;
 
 	h->is_writer = (flags & O_ACCMODE) != O_RDONLY;
+	h->is_mapper = h->is_writer && !(flags & O_DIRECT);
 	h->has_cursor = n->row->type == ATTR_CTL;
 	if (n->row->type == ATTR_DISK)
 		h->pid = process_of(pid);

@@ -39,6 +39,8 @@ struct handle {
 	bool is_counted; /* in the LUN's open_count and open_pids */
 	pid_t pid;	 /* who opened it; 0: a process that we cannot see */
 	bool is_writer;
+	bool is_mapper;	       /* a writer through the page cache */
+	uint64_t losses_told;  /* of the disk's losses: disk.h */
 	/* texts */
 	GBytes *text; /* of fs->texts */
 	/* of `events`, which goes on (see place_events() in handle.c) */

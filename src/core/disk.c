@@ -49,7 +49,6 @@ struct disk *disk_new(struct loop *l, const struct disk_ops *ops, struct pool *b
 	loop_call_init(&d->finish, disk_finish_call);
 	loop_call_init(&d->kick, disk_kick_call);
 	d->jitter = 2463534242u;
-	d->written = 1; /* who knows what was before */
 	return d;
 }
 
@@ -588,12 +587,19 @@ static int disk_advance(struct disk *d, struct disk_io *io)
 	return disk_send(d, io);
 }
 
-/* A flush has to tell of a write that was acknowledged and lost: 0, or -EIO, once. */
-static int disk_take_lost_write(struct disk *d, const struct disk_io *io)
+static bool knows_losses(const struct disk *d, const struct disk_io *io)
 {
-	if (!d->has_lost_write)
+	return (io->losses_told ? *io->losses_told : d->losses_told) == d->losses;
+}
+
+/* A flush has to tell of a write that was acknowledged and lost: 0, or -EIO, once to each. */
+static int disk_take_lost_write(struct disk *d, struct disk_io *io)
+{
+	if (knows_losses(d, io))
 		return 0;
-	d->has_lost_write = false;
+	d->losses_told = d->losses;
+	if (io->losses_told)
+		*io->losses_told = d->losses;
 	return disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO, "an earlier write was lost");
 }
 
@@ -683,7 +689,7 @@ static void disk_note_cache(struct disk *d, const struct disk_io *io)
 {
 	if (io_is_sync(io))
 		d->flushed = MAX(d->flushed, io->sync_count);
-	else if (io->task.direction == TASK_WRITE &&
+	else if (d->has_write_cache && io->task.direction == TASK_WRITE &&
 		 !(io->op == DISK_WRITE && io->is_fua && !io->lacks_fua))
 		d->written++;
 }
@@ -714,13 +720,15 @@ static void disk_task_done(struct task *t)
 		p->lane.in_flight--;
 		if (v.class != SENSE_PATH)
 			p->errors_in_row = 0;
+		if (v.class == SENSE_OK)
+			p->ok_us = loop_now_us(d->loop);
 	}
 	io->path = NULL;
 	if (v.is_deferred) {
 		disk_blame(d, io, ISDSC_SCSI_REQUEST_FAILED, EIO, io->why);
-		d->has_lost_write = true;
+		disk_lost_write(d);
 	}
-	if (d->has_lost_write && io_is_sync(io)) {
+	if (io_is_sync(io) && !knows_losses(d, io)) {
 		if (v.class == SENSE_OK)
 			disk_note_cache(d, io);
 		disk_finish(d, io, disk_take_lost_write(d, io));
@@ -814,7 +822,7 @@ int disk_submit_until(struct disk *d, struct disk_io *io, int64_t deadline_us)
 	io->state = DISK_IO_IDLE;
 	io->why[0] = '\0';
 	io->tries = io->hops = io->pauses = io->conflicts = 0;
-	io->is_unaligned = io->lacks_fua = false;
+	io->is_unaligned = io->lacks_fua = io->is_cancelled = false;
 	io->lba = io->next_lba = 0;
 	io->blocks = 0;
 	io->deadline_us =
@@ -850,7 +858,7 @@ int disk_submit_until(struct disk *d, struct disk_io *io, int64_t deadline_us)
 
 bool disk_is_dirty(const struct disk *d)
 {
-	return d->has_write_cache && d->flushed != d->written;
+	return d->flushed != d->written;
 }
 
 void disk_written(struct disk *d)
@@ -858,12 +866,29 @@ void disk_written(struct disk *d)
 	d->written++;
 }
 
-bool disk_lost_power(struct disk *d)
+void disk_lost_write(struct disk *d)
 {
-	if (!disk_is_dirty(d))
+	d->losses++;
+}
+
+/* Each path tells of it, by the first command that it carries again. */
+bool disk_lost_power(struct disk *d, const struct path *p)
+{
+	if (!disk_is_dirty(d) || (d->power_us && p && p->ok_us <= d->power_us))
 		return false;
-	d->has_lost_write = true;
+	d->power_us = loop_now_us(d->loop);
+	disk_lost_write(d);
 	return true;
+}
+
+/* A cache that was there and is not any more may not have been emptied; one that comes may have
+ * been there for a while: in both cases a flush is sent. */
+void disk_set_caches(struct disk *d, bool has_write_cache, bool has_fua)
+{
+	if (has_write_cache && !d->has_write_cache)
+		d->written++;
+	d->has_write_cache = has_write_cache;
+	d->has_fua = has_fua;
 }
 
 bool disk_withdraw(struct disk_io *io)
@@ -876,8 +901,10 @@ bool disk_withdraw(struct disk_io *io)
 	case DISK_IO_COMMAND:
 	case DISK_IO_SYNC:
 		if (io->next_lba != io->lba || !io->path ||
-		    !session_withdraw(io->path->session, &io->task))
+		    !session_withdraw(io->path->session, &io->task)) {
+			io->is_cancelled = true;
 			return false;
+		}
 		io->path->lane.in_flight--;
 		break;
 	case DISK_IO_WAIT_PATH:

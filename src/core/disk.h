@@ -58,7 +58,7 @@
  *
  * A flush succeeds only when all that was acknowledged before is safe. Two things tell that it is
  * not: a deferred error (SPC-4 4.5.5), and that the unit was without power (29/01) while its
- * write cache held something; the next flush fails then, once. 29/00, which is told after any
+ * write cache held something; the next flush of everybody who flushes fails then, once. 29/00, which is told after any
  * reset and by some targets for each new session, proves nothing: it is an event, no error. */
 #ifndef ISCSIFS_DISK_H
 #define ISCSIFS_DISK_H
@@ -108,6 +108,9 @@ struct disk_io {
 	/* set by the caller */
 	enum disk_op op;
 	bool is_fua;	 /* a write that is durable when done() runs */
+	/* Of disk->losses, how many whoever flushes, or writes with @is_fua, knows of; one more
+	 * makes it fail once. NULL: what nobody was told of. Must stay until done(). */
+	uint64_t *losses_told;
 	uint64_t offset; /* bytes; any */
 	uint32_t bytes; /* up to DISK_IO_BYTES_MAX; offset + bytes within the disk (checked) */
 	uint64_t length; /* of a punch, zero or copy, in bytes; the same holds */
@@ -134,6 +137,7 @@ struct disk_io {
 	struct disk_range range; /* where a request about a range is */
 	unsigned tries, hops, pauses, conflicts; /* of the command under way, so far */
 	int64_t deadline_us, again_us, sent_us;
+	bool is_cancelled; /* a range: nobody waits any more, it ends with the command under way */
 	uint64_t sync_count; /* disk->written when SYNCHRONIZE CACHE was sent */
 	bool is_unaligned;
 	bool lacks_fua; /* a command of it was sent without FUA */
@@ -200,7 +204,10 @@ struct disk {
 	/* Commands that may have left something in the unit's write cache, and how many of them a
 	 * SYNCHRONIZE CACHE has covered. Equal: a flush has nothing to do. */
 	uint64_t written, flushed;
-	bool has_lost_write; /* what was acknowledged is lost: the next flush must tell */
+	/* How often something acknowledged was lost, and how many of these somebody was told of.
+	 * Each flusher is told once of what he does not know yet (disk_io.losses_told). */
+	uint64_t losses, losses_told;
+	int64_t power_us; /* loop time of the last loss by power; 0: none */
 	bool is_gone;	     /* everything ends with -@gone_errno */
 	int gone_errno;
 	int64_t timeout_ms;   /* of a request */
@@ -249,14 +256,19 @@ int disk_submit_until(struct disk *d, struct disk_io *io, int64_t deadline_us);
 /* Bytes that one command moves best, at most DISK_IO_BYTES_MAX and a multiple of the block: a longer
  * request is faster in pieces of this length that are under way together. */
 uint32_t disk_piece_bytes(const struct disk *d);
-/* The unit was without power: what its write cache held is lost. False: there was nothing in it. */
-bool disk_lost_power(struct disk *d);
+/* The unit was without power, says @p (NULL: nobody knows who): what its write cache held is lost.
+ * False: there was nothing in it, or it is the same loss that was told by another path. */
+bool disk_lost_power(struct disk *d, const struct path *p);
+/* Something that was acknowledged is lost. */
+void disk_lost_write(struct disk *d);
+/* What its units say of their write caches. */
+void disk_set_caches(struct disk *d, bool has_write_cache, bool has_fua);
 /* Somebody else wrote to the unit: a flush has something to do. */
 void disk_written(struct disk *d);
 /* Something may be in the unit's write cache. */
 bool disk_is_dirty(const struct disk *d);
 /* Someone does not want to wait any longer: a request not yet sent is taken back (true: done()
- * never runs). */
+ * never runs). One about a range ends after the command that is under way (-EINTR). */
 bool disk_withdraw(struct disk_io *io);
 
 #endif

@@ -19,6 +19,7 @@
 /* After a refusal, when it told no limit: it may have one (LIO has: 4096 blocks). */
 #define WRITE_SAME_BYTES_SMALL (1u << 20)
 #define COPY_BYTES_MAX (16u << 20)
+#define WRITE_SAME_UNMAP_BIT 0x08 /* in byte 1 of the CDB */
 /* A seek over a disk in shreds: after that many commands the rest counts as data. */
 #define SEEK_COMMANDS_MAX 4096
 
@@ -71,7 +72,7 @@ static bool can_check(const struct disk_provision *p)
 
 static bool can_same_unmap(const struct disk_provision *p)
 {
-	return p->has_write_same_unmap && !p->refuses_write_same_unmap;
+	return p->has_write_same_unmap && p->has_zeros && !p->refuses_write_same_unmap;
 }
 
 /* The way: its first step, or false. */
@@ -79,7 +80,7 @@ static bool find_way(const struct disk_provision *p, bool is_punch, enum disk_ra
 {
 	if (is_punch && can_unmap(p) && (can_check(p) || !can_same_unmap(p)))
 		*ret = RANGE_UNMAP;
-	else if (can_same_unmap(p) && (is_punch || p->has_zeros))
+	else if (can_same_unmap(p))
 		*ret = RANGE_SAME_UNMAP;
 	else if (!is_punch && !p->refuses_write_same)
 		*ret = RANGE_SAME;
@@ -181,6 +182,8 @@ static int plan(const struct disk *d, struct disk_io *io)
 {
 	if (io->next_lba == end_lba(io))
 		return 1;
+	if (io->is_cancelled)
+		return -EINTR;
 	if (io->op == DISK_COPY) {
 		io->range.step = RANGE_COPY;
 		return disk_can_copy(io->source, d) ? 0 : -EOPNOTSUPP;
@@ -379,8 +382,10 @@ int disk_range_advance(struct disk *d, struct disk_io *io)
 {
 	switch (io->range.step) {
 	case RANGE_UNMAP:
-		if (!can_check(&d->provision))
-			return move_to(d, io, io->range.unmap_end);
+		if (!can_check(&d->provision)) /* not any more, perhaps: see find_way() */
+			return can_same_unmap(&d->provision)
+				       ? plan(d, io)
+				       : move_to(d, io, io->range.unmap_end);
 		io->range.step = RANGE_CHECK;
 		return 0;
 	case RANGE_CHECK:
@@ -397,53 +402,46 @@ int disk_range_advance(struct disk *d, struct disk_io *io)
 	return -EIO;
 }
 
-/* Was the last WRITE SAME perhaps just too long? Then shorter ones from now on. */
-static bool shorten(struct disk *d, const struct disk_io *io)
+/* Was that WRITE SAME perhaps just too long, or of a form that is known by now not to do? Others are
+ * under way at the same time: only a refusal of what still counts as possible says anything new. */
+static void refused_write_same(struct disk *d, const struct disk_io *io)
 {
 	struct disk_provision *p = &d->provision;
 	uint32_t small = MAX(WRITE_SAME_BYTES_SMALL / d->block_bytes, 1);
+	bool may_unmap = io->task.cdb[1] & WRITE_SAME_UNMAP_BIT;
 
-	if (io->task.cdb[0] != SCSI_WRITE_SAME_16 || p->max_write_same_blocks ||
-	    io->command_blocks <= small)
-		return false;
-	p->max_write_same_blocks = small;
-	return true;
+	if (p->max_write_same_blocks && io->command_blocks > p->max_write_same_blocks)
+		return;
+	if (!p->max_write_same_blocks && io->command_blocks > small)
+		p->max_write_same_blocks = small;
+	else if (may_unmap)
+		p->refuses_write_same_unmap = true;
+	else
+		p->refuses_write_same = true;
 }
 
 int disk_range_refused(struct disk *d, struct disk_io *io)
 {
 	struct disk_provision *p = &d->provision;
 
-	if (shorten(d, io))
-		return 0;
-
-	switch (io->range.step) {
-	case RANGE_UNMAP:
+	switch (io->task.cdb[0]) {
+	case SCSI_UNMAP:
 		p->refuses_unmap = true;
 		return plan(d, io);
-	case RANGE_CHECK: /* is it? Where WRITE SAME can tell, plan() takes that from now on */
+	case SCSI_WRITE_SAME_16:
+		refused_write_same(d, io);
+		/* disk_range_build() finds what is left */
+		return io->range.step == RANGE_FILL ? 0 : plan(d, io);
+	case SCSI_SERVICE_ACTION_IN_16:
 		p->refuses_status = true;
+		if (io->range.step == RANGE_STATUS)
+			return seek_unknown(d, io);
+		/* Was it unmapped? WRITE SAME can tell, where there is that. */
 		return can_same_unmap(p) ? plan(d, io) : move_to(d, io, io->range.unmap_end);
-	case RANGE_STATUS:
-		p->refuses_status = true;
-		return seek_unknown(d, io);
-	case RANGE_FILL: /* once more, as disk_range_build() finds it then */
-		if (can_same_unmap(p))
-			p->refuses_write_same_unmap = true;
-		else if (!p->refuses_write_same)
-			p->refuses_write_same = true;
-		else
-			return -EOPNOTSUPP;
-		return 0;
-	case RANGE_SAME:
-		p->refuses_write_same = true;
-		return plan(d, io);
-	case RANGE_SAME_UNMAP:
-		p->refuses_write_same_unmap = true;
-		return plan(d, io);
-	case RANGE_COPY:
+	case SCSI_EXTENDED_COPY:
 		d->name_for_copy.can_copy = false;
 		return -EOPNOTSUPP;
+	default: /* a plain WRITE of zeros */
+		return -EOPNOTSUPP;
 	}
-	return -EIO;
 }

@@ -10,12 +10,13 @@
  *   way               needs                  it is done by
  *   UNMAP, checked    LBPU, LBPRZ, limits;   UNMAP; GET LBA STATUS; what is mapped still, or not
  *                     GET LBA STATUS         told of, gets zeros written
- *   WRITE SAME/UNMAP  LBPWS                  WRITE SAME(16) with UNMAP of zeros: the target unmaps
- *                                            what then reads so, and writes the rest (SBC-3 5.46)
+ *   WRITE SAME/UNMAP  LBPWS, LBPRZ           WRITE SAME(16) with UNMAP of zeros: the target unmaps
+ *                                            what then reads so, and writes the rest (SBC-3
+ *                                            5.46); some unmap all of it, so not without LBPRZ
  *   UNMAP, trusted    LBPU, LBPRZ, limits    UNMAP: there is no way to check
  *   none              -                      -EOPNOTSUPP, as from a file system
  *
- * Zeros: WRITE SAME/UNMAP where LBPRZ holds, else WRITE SAME(16), else -EOPNOTSUPP. What a target
+ * Zeros: WRITE SAME/UNMAP where there is that, else WRITE SAME(16), else -EOPNOTSUPP. What a target
  * refuses (INVALID OPCODE, INVALID FIELD) is not asked of it again until the next scan, and the
  * next way is taken from where it was.
  *

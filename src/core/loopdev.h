@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Loop devices over LUN files: what a child process does (helper.h), the daemon's own program
- * started as `iscsifs --loop-helper PID`. Everything here may wait for the daemon's file
- *system; nothing of it may run in the daemon, loopdev_is_over() excepted.
+ * started as `iscsifs --loop-helper PID`. Everything here may wait for the daemon's file system;
+ * nothing of it may run in the daemon, loopdev_is_over() excepted.
  *
  * The request, on standard input, is a list of NUL-terminated words:
  *
- *   attach PATH BLOCK_BYTES ro|rw
- *	A loop device over PATH. Says "device /dev/loopN" before it is there for good: as long
- *as "ok" has not followed, it goes with this process, or is to be detached. release
- *detach|logout|force (NAME DEVICE|"" PATH)... Detach DEVICEs (each only if it is still over
- *PATH). detach: unless one of them is in use. logout: unless one of them is in use, or anybody
- *else has a PATH open. Then nothing is done, and a line "busy TEXT" tells of each who is in the
- *way. force: in any case; one that is in use goes when its users do. Says "detached DEVICE" for
- *each that is gone. resize PATH All loop devices over PATH take its size. Says "resized DEVICE"
- *for each.
+ * - attach PATH BLOCK_BYTES ro|rw: a loop device over PATH. Says "device /dev/loopN" before it is
+ *   there for good: as long as "ok" has not followed, it goes with this process, or is to be
+ *   detached.
+ * - release detach|logout|force (NAME DEVICE|"" PATH)...: DEVICEs are detached, each only if it is
+ *   still over PATH. detach: unless one of them is in use. logout: unless one of them is in use,
+ *   or anybody else has a PATH open. Then nothing is done, and a line "busy TEXT" tells of each
+ *   who is in the way. force: in any case; one that is in use goes when its users do. Says
+ *   "detached DEVICE" for each that is gone, or will be so without any more to do.
+ * - resize PATH: all loop devices over PATH take its size. Says "resized DEVICE" for each.
  *
- * "In use" is: mounted, swapped to, held by another device (dm, md), opened by a process that
- *we can see, or opened exclusively by one that we cannot. Partitions count. */
+ * "In use" is: mounted, swapped to, held by another device (dm, md), opened by a process that we
+ * can see, or opened exclusively by one that we cannot. Partitions count. */
 #ifndef ISCSIFS_LOOPDEV_H
 #define ISCSIFS_LOOPDEV_H
 

@@ -75,18 +75,22 @@ static void lun_free(struct object *o)
 
 /* ---- what its disk tells ---- */
 
-void lun_was_reset(struct lun *l, enum sense_class what)
+static struct daemon *daemon_of(const struct disk *d)
 {
-	struct daemon *d = l->target->daemon;
+	return ((const struct lun *)d->luns->data)->target->daemon;
+}
 
-	if (what == SENSE_POWER_ON && disk_lost_power(l->disk))
-		event_emit(d, EVENT_CACHE_LOST,
+/* @p: NULL when it has been removed since. */
+static void was_reset(struct disk *d, const struct path *p, enum sense_class what)
+{
+	if (what == SENSE_POWER_ON && disk_lost_power(d, p))
+		event_emit(daemon_of(d), EVENT_CACHE_LOST,
 			   "%s: was without power: what was written since the last fsync may be "
-			   "lost, and the next one fails", l->disk->name);
-	else if (what == SENSE_RESET && disk_is_dirty(l->disk))
-		event_emit(d, EVENT_CACHE_IN_DOUBT,
+			   "lost, and the next one fails", d->name);
+	else if (what == SENSE_RESET && disk_is_dirty(d))
+		event_emit(daemon_of(d), EVENT_CACHE_IN_DOUBT,
 			   "%s: was reset; if it was without power, what was written since the "
-			   "last fsync is lost", l->disk->name);
+			   "last fsync is lost", d->name);
 }
 
 /* A unit attention met by I/O: whatever it was, looking again tells what is true now. */
@@ -100,13 +104,16 @@ static void on_disk_changed(struct disk *d, struct path *p, enum sense_class wha
 		return;
 	}
 	if (what == SENSE_RESET || what == SENSE_POWER_ON) {
-		lun_was_reset(p ? p->lun : d->luns->data, what);
+		was_reset(d, p, what);
 		return;
 	}
 	if (what == SENSE_RESERVATION_CHANGED) {
 		reservation_attention(d, p);
 		return;
 	}
+	/* Somebody may have switched a write cache on. */
+	if (what == SENSE_MODE_CHANGED)
+		disk_set_caches(d, true, false);
 	if (!n || !nexus_is_usable(n))
 		return;
 	/* Not one byte more of it before it is known whose it is. */
@@ -155,7 +162,7 @@ void lun_lost_write(const struct session *s, const uint8_t wire[8], const char *
 
 	if (!p)
 		return;
-	p->disk->has_lost_write = true;
+	disk_lost_write(p->disk);
 	p->disk->ops->failed(p->disk, "an earlier write", ISDSC_SCSI_REQUEST_FAILED, EIO, why);
 }
 
@@ -171,11 +178,6 @@ static bool may_tell(struct disk *d)
 		return false;
 	d->event_budget--;
 	return true;
-}
-
-static struct daemon *daemon_of(const struct disk *d)
-{
-	return ((const struct lun *)d->luns->data)->target->daemon;
 }
 
 static void on_disk_failed(struct disk *d, const char *what, int code, int errno_value,

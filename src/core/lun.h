@@ -80,6 +80,7 @@ struct lun {
 	enum cache_mode cache; /* of files opened from now on */
 	unsigned open_count;   /* files open on `disk` */
 	unsigned open_writers;
+	unsigned open_mappers; /* of these, such as can have dirty pages that we do not see */
 	bool is_merge_told; /* the event of a twin that is none */
 	char *block;	    /* its loop device, "/dev/loopN" (attach.h); NULL: none */
 	char *block_path;   /* the file that it was made of */
@@ -147,8 +148,6 @@ bool lun_depends_on(const struct lun *l, const struct nexus *n);
 /* A query met a unit attention, or a deferred error, of the unit that @s calls @wire: its disk is
  * told, as if I/O had met it. */
 void lun_attention(const struct session *s, const uint8_t wire[8], enum sense_class what);
-/* It told that it was reset, or surely without power (SENSE_RESET, SENSE_POWER_ON). */
-void lun_was_reset(struct lun *l, enum sense_class what);
 void lun_lost_write(const struct session *s, const uint8_t wire[8], const char *why);
 /* What its units are able to, together: caches, FUA, the longest transfer. */
 void lun_combine(struct disk *d);

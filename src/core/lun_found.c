@@ -156,20 +156,19 @@ static void set_name(struct disk *d, const struct lun *l, bool is_first)
  * refused may be tried once more: this is a new look at it. */
 void lun_combine(struct disk *d)
 {
-	bool is_first = true;
+	bool is_first = true, has_cache = false, has_fua = true;
 
 	for (GList *k = d->luns; k; k = k->next) {
 		const struct lun *l = k->data;
-		/* Not told: better a flush too many. */
-		bool has_cache = !l->mode.has_page || l->mode.write_cache;
 		uint32_t most = l->limits.max_transfer_blocks;
 		struct disk_provision provision;
 
 		if (l->obj.is_gone || !l->has_disk)
 			continue;
 		d->is_read_only = l->mode.is_write_protected || (!is_first && d->is_read_only);
-		d->has_fua = l->mode.has_dpo_fua && (is_first || d->has_fua);
-		d->has_write_cache = has_cache || (!is_first && d->has_write_cache);
+		has_fua &= l->mode.has_dpo_fua;
+		/* Not told: better a flush too many. */
+		has_cache |= !l->mode.has_page || l->mode.write_cache;
 		if (most && most < d->max_command_blocks)
 			d->max_command_blocks = most;
 		if (is_first)
@@ -183,6 +182,8 @@ void lun_combine(struct disk *d)
 			disk_provision_add(&d->provision, &provision);
 		is_first = false;
 	}
+	if (!is_first)
+		disk_set_caches(d, has_cache, has_fua);
 }
 
 /* None: as long as anyone would want to wait. */

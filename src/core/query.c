@@ -143,6 +143,13 @@ void query_tell(struct session *s, const uint8_t lun[8], uint8_t status,
 		tell_owner(s, lun, verdict.class, NULL);
 }
 
+/* Does the scan look at what this tells of? It is told just once, and not if the session is lost
+ * before the scan comes to its end. */
+static bool is_scans(enum sense_class what)
+{
+	return what != SENSE_RESERVATION_CHANGED && what != SENSE_RESET && what != SENSE_POWER_ON;
+}
+
 /* The target answered. */
 static void query_judge(struct query *q)
 {
@@ -175,7 +182,7 @@ static void query_judge(struct query *q)
 		break;
 	default: /* unit attentions, and what was disturbed on the way */
 		q->answer.seen |= 1u << verdict.class;
-		if (!q->is_scan || verdict.class == SENSE_RESERVATION_CHANGED)
+		if (!q->is_scan || !is_scans(verdict.class))
 			tell_owner(q->session, t->lun, verdict.class, NULL);
 		if (q->is_change && q->answer.sense.key != SENSE_KEY_UNIT_ATTENTION)
 			query_end(q, -verdict.errno_value, q->text);

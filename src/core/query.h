@@ -44,8 +44,8 @@ struct query *query_write(struct session *s, const uint8_t lun[8], const uint8_t
 			  unsigned cdb_bytes, const uint8_t *data, uint32_t data_bytes,
 			  void (*done)(void *arg, const struct query_answer *a), void *arg);
 /* A unit attention that it meets is told to the session's owner (session_ops.unit_news), unless it is
- * the scan's own, which looks at the unit anyway (but not at reservations); a deferred error always
- * is. */
+ * the scan's own, which looks at the unit anyway (but not at reservations, nor at what was in its
+ * write cache); a deferred error always is. */
 void query_by_scan(struct query *q);
 /* One that is to find out whether there is an answer at all: without one it ends at once. */
 void query_once(struct query *q);

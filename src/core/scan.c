@@ -157,14 +157,6 @@ static void take_probe(struct nexus *n, struct probe *p, struct path *path, unsi
 		lun_found(n, &p->facts);
 }
 
-static void tell_reset(struct lun *l, unsigned seen)
-{
-	if (seen & 1u << SENSE_POWER_ON)
-		lun_was_reset(l, SENSE_POWER_ON);
-	else if (seen & 1u << SENSE_RESET)
-		lun_was_reset(l, SENSE_RESET);
-}
-
 static void on_probed(struct probe *p, bool is_cut_off)
 {
 	struct slot *slot = container_of(p, struct slot, probe);
@@ -176,8 +168,6 @@ static void on_probed(struct probe *p, bool is_cut_off)
 		return;
 	}
 	s->seen |= p->seen;
-	if (l) /* before a path is used again: who waits for it must be told */
-		tell_reset(l, p->seen);
 	take_probe(s->nexus, p, l ? disk_path_find(l->disk, s->session) : NULL, slot->doubts);
 	if (p->seen & OTHER_UNITS) /* told in the middle: what was said before it may be old */
 		g_hash_table_remove(s->probed, GUINT_TO_POINTER(p->facts.number));

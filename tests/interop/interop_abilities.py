@@ -14,7 +14,7 @@ from runner import Case, need_program, test
 
 SIZE = 16 * MIB
 CASES = [Case("tgtd-thin", kind=Tgtd, parameters={"thin_provisioning": 1}), Case("tgtd-thick", kind=Tgtd, parameters={}),
-         Case("lio", kind=Lio, parameters={}), Case("lio-thick", kind=Lio, parameters={"emulate_tpu": 0, "emulate_tpws": 0})]
+         Case("lio", kind=Lio, parameters={"unmap_zeroes_data": 1}), Case("lio-thick", kind=Lio, parameters={"emulate_tpu": 0, "emulate_tpws": 0})]
 
 
 def says(t, portal, iqn, number, name):
@@ -54,16 +54,19 @@ def iscsifs_can_what_the_target_can(t, x):
         stats = fs.read("targets", iqn, f"lun{number}", "stats")
         return int(re.search(r"^copies (\d+)", stats, re.M)[1]) > 0
 
-    def hole_is_seen(f):
-        f.write(pattern(SIZE, 1), 0)
-        f.sync()
-        if not works(fallocate, f.fd, PUNCH_HOLE | KEEP_SIZE, 4 * MIB, MIB):
-            return False
-        return os.lseek(f.fd, 0, os.SEEK_HOLE) == 4 * MIB
+    def hole_is_seen(path):
+        with File(path) as f:
+            f.write(pattern(SIZE, 1), 0)
+            f.sync()
+            if not works(fallocate, f.fd, PUNCH_HOLE | KEEP_SIZE, 4 * MIB, MIB):
+                return False
+        with File(path, os.O_RDONLY) as f:
+            return os.lseek(f.fd, 0, os.SEEK_HOLE) == 4 * MIB
+    hole = hole_is_seen(fs.disk(iqn, number))
     with File(fs.disk(iqn, number)) as f:
         got = {"Unmap.Simple": works(fallocate, f.fd, PUNCH_HOLE | KEEP_SIZE, 0, MIB),
                "WriteSame16.Simple": works(fallocate, f.fd, ZERO_RANGE | KEEP_SIZE, MIB, MIB),
-               "GetLBAStatus.Simple": hole_is_seen(f), "ExtendedCopy.Simple": copied(f),
+               "GetLBAStatus.Simple": hole, "ExtendedCopy.Simple": copied(f),
                "ProutRegister.Simple": works(fs.read, "targets", iqn, f"lun{number}", "reservations")}
     told["GetLBAStatus.Simple"] &= told["Unmap.Simple"]  # where nothing can be a hole, none is found
     wrong = {name: (told[name], got[name]) for name in told if told[name] is not None and told[name] != got[name]}

@@ -415,7 +415,7 @@ static void test_disk_lost_command_is_sent_again(void)
 	struct request *r = request_new();
 
 	setup(2);
-	disk->has_write_cache = true;
+	disk_set_caches(disk, true, false);
 	for (size_t i = 0; i < 9; i++) {
 		enum disk_op op = ops_[i % 3];
 
@@ -657,7 +657,7 @@ static void test_disk_durable_write_without_fua_is_synchronized(void)
 	struct request *r = request_new();
 
 	setup(2);
-	disk->has_write_cache = true;
+	disk_set_caches(disk, true, false);
 	submit(r, DISK_WRITE, 0, BLOCK);
 	CU_ASSERT_TRUE(disk_withdraw(&r->io));
 	r->io.is_fua = true;
@@ -684,7 +684,7 @@ static void test_disk_deferred_error_fails_the_next_flush(void)
 	struct request *r = request_new();
 
 	setup(2);
-	disk->has_write_cache = true;
+	disk_set_caches(disk, true, false);
 	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), 0);
 	answer_deferred(first());
 	CU_ASSERT_EQUAL(r->calls, 0); /* did not run: sent again */
@@ -716,7 +716,7 @@ static void test_disk_flushes_what_was_written_since(void)
 	struct request *r = request_new(), *w = request_new();
 
 	setup(2);
-	disk->has_write_cache = disk->has_fua = true;
+	disk_set_caches(disk, true, true);
 	CU_ASSERT_TRUE(disk_is_dirty(disk)); /* who knows what was before */
 	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
 	answer(first());
@@ -750,17 +750,17 @@ static void test_disk_power_lost_with_a_full_cache_fails_the_next_flush(void)
 	struct request *r = request_new();
 
 	setup(2);
-	disk->has_write_cache = true;
+	disk_set_caches(disk, true, false);
 	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
 	answer(first());
-	CU_ASSERT_FALSE(disk_lost_power(disk)); /* it was empty */
+	CU_ASSERT_FALSE(disk_lost_power(disk, NULL)); /* it was empty */
 	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), 0);
 	answer(first());
-	CU_ASSERT_TRUE(disk_lost_power(disk));
+	CU_ASSERT_TRUE(disk_lost_power(disk, NULL));
 	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
 	answer(first());
 	CU_ASSERT_EQUAL(r->result, -EIO);
-	CU_ASSERT_FALSE(disk_lost_power(disk)); /* another path tells it again */
+	CU_ASSERT_FALSE(disk_lost_power(disk, NULL)); /* another path tells it again */
 	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
 	loop_run_once(loop, 0);
 	CU_ASSERT_EQUAL(r->result, 0);
@@ -778,7 +778,7 @@ static void test_disk_flush_without_write_cache_sends_nothing(void)
 	loop_run_once(loop, 0);
 	CU_ASSERT_EQUAL(r->calls, 1);
 	CU_ASSERT_EQUAL(r->result, 0);
-	disk->has_write_cache = true;
+	disk_set_caches(disk, true, false);
 	CU_ASSERT_EQUAL(submit(r, DISK_FLUSH, 0, 0), 0);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(first());
 	CU_ASSERT_EQUAL(first()->cdb[0] & 0x0f, first()->cdb[0] == 0x35 ? 0x05 : 0x01);

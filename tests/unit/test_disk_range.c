@@ -137,10 +137,9 @@ static void do_write_same(struct task *t)
 	}
 	CU_ASSERT_EQUAL(t->data_bytes, BLOCK);
 	CU_ASSERT_EQUAL(memcmp(t->data, zeros, BLOCK), 0);
+	put_blocks(lba, count, t->data, 0);
 	if (may_unmap)
 		unmap(lba, count);
-	else
-		put_blocks(lba, count, t->data, 0);
 	finish(t, t->data_bytes, 0);
 }
 
@@ -199,34 +198,36 @@ static void do_write(struct task *t)
 	finish(t, t->data_bytes, 0);
 }
 
+static void play_one(void)
+{
+	struct task *t = list_entry(list_first(&submitted), struct task, link);
+
+	switch (t->cdb[0]) {
+	case 0x42:
+		do_unmap(t);
+		break;
+	case 0x93:
+		do_write_same(t);
+		break;
+	case 0x83:
+		do_copy(t);
+		break;
+	case 0x9e:
+		do_status(t);
+		break;
+	case 0x2a:
+	case 0x8a:
+		do_write(t);
+		break;
+	default:
+		CU_FAIL_FATAL("an unexpected command");
+	}
+}
+
 static void play(void)
 {
-	struct list *node;
-
-	for (unsigned i = 0; i < 10000 && (node = list_first(&submitted)); i++) {
-		struct task *t = list_entry(node, struct task, link);
-
-		switch (t->cdb[0]) {
-		case 0x42:
-			do_unmap(t);
-			break;
-		case 0x93:
-			do_write_same(t);
-			break;
-		case 0x83:
-			do_copy(t);
-			break;
-		case 0x9e:
-			do_status(t);
-			break;
-		case 0x2a:
-		case 0x8a:
-			do_write(t);
-			break;
-		default:
-			CU_FAIL_FATAL("an unexpected command");
-		}
-	}
+	for (unsigned i = 0; i < 10000 && list_first(&submitted); i++)
+		play_one();
 	loop_run_once(loop, 0);
 }
 
@@ -292,6 +293,17 @@ static void request_done(struct disk_io *io, int result)
 	r->calls++;
 }
 
+static int start(struct request *r, enum disk_op op, uint64_t lba, uint64_t blocks)
+{
+	memset(r, 0, sizeof(*r));
+	r->io.op = op;
+	r->io.offset = lba * BLOCK;
+	r->io.length = blocks * BLOCK;
+	r->io.data = r->scratch;
+	r->io.done = request_done;
+	return disk_submit(disk, &r->io);
+}
+
 /* The result; what was sent is in @sent. */
 static int run(enum disk_op op, uint64_t lba, uint64_t blocks)
 {
@@ -299,13 +311,7 @@ static int run(enum disk_op op, uint64_t lba, uint64_t blocks)
 	int error;
 
 	memset(sent, 0, sizeof(sent));
-	memset(r, 0, sizeof(*r));
-	r->io.op = op;
-	r->io.offset = lba * BLOCK;
-	r->io.length = blocks * BLOCK;
-	r->io.data = r->scratch;
-	r->io.done = request_done;
-	error = disk_submit(disk, &r->io);
+	error = start(r, op, lba, blocks);
 	if (error)
 		return error;
 	CU_ASSERT_EQUAL(r->calls, 0);
@@ -432,12 +438,13 @@ static void test_range_no_hole_where_it_would_not_read_as_zeros(void)
 {
 	setup();
 	disk->provision.has_zeros = false;
-	CU_ASSERT_EQUAL(run(DISK_PUNCH, 10, 100), 0);
-	CU_ASSERT_STRING_EQUAL(sent, "W"); /* that one promises what is read */
-	disk->provision.has_write_same_unmap = false;
+	/* Not by WRITE SAME either: LIO unmaps then, and never looks at the zeros. */
 	CU_ASSERT_EQUAL(run(DISK_PUNCH, 10, 100), -EOPNOTSUPP);
 	CU_ASSERT_STRING_EQUAL(sent, "");
 	CU_ASSERT_EQUAL(disk->stats.errors, 0);
+	CU_ASSERT_EQUAL(run(DISK_ZERO, 10, 100), 0);
+	CU_ASSERT_STRING_EQUAL(sent, "S");
+	CU_ASSERT_TRUE(is_zeroed_just_there(10, 100));
 	teardown();
 }
 
@@ -454,6 +461,80 @@ static void test_range_ways_that_are_refused(void)
 	CU_ASSERT_STRING_EQUAL(sent, "");
 	CU_ASSERT_FALSE(disk_provision_can(&disk->provision, true));
 	CU_ASSERT_TRUE(disk_provision_can(&disk->provision, false));
+	teardown();
+}
+
+/* Several at once: what the refusal of one teaches must not be wrong for another. */
+static void test_range_unmap_is_not_trusted_by_anothers_refusal(void)
+{
+	static struct request two[2];
+
+	setup();
+	unit.refuses_status = true;
+	unit.keeps_to = BLOCKS; /* UNMAP is a hint here, and leaves all as it is */
+	memset(sent, 0, sizeof(sent));
+	CU_ASSERT_EQUAL(start(&two[0], DISK_PUNCH, 10, 100), 0);
+	play_one(); /* its UNMAP; GET LBA STATUS, to be refused, is next */
+	CU_ASSERT_EQUAL(start(&two[1], DISK_PUNCH, 500, 100), 0);
+	play();
+	CU_ASSERT_EQUAL(two[0].result, 0);
+	CU_ASSERT_EQUAL(two[1].result, 0);
+	for (unsigned i = 0; i < 100 * BLOCK; i++)
+		CU_ASSERT_EQUAL_FATAL(unit.store[10 * BLOCK + i] | unit.store[500 * BLOCK + i], 0);
+	teardown();
+}
+
+static void test_range_two_are_too_long_at_once(void)
+{
+	static struct request two[2];
+
+	setup();
+	disk->provision = (struct disk_provision){ .granularity = 1 };
+	unit.same_max = 2048;
+	CU_ASSERT_EQUAL(start(&two[0], DISK_ZERO, 0, 3000), 0);
+	CU_ASSERT_EQUAL(start(&two[1], DISK_ZERO, 1000, 3000), 0);
+	play();
+	CU_ASSERT_EQUAL(two[0].result, 0);
+	CU_ASSERT_EQUAL(two[1].result, 0);
+	CU_ASSERT_FALSE(disk->provision.refuses_write_same);
+	CU_ASSERT_TRUE(is_zeroed_just_there(0, 4000));
+	teardown();
+}
+
+static void test_range_one_form_is_refused_of_several(void)
+{
+	static struct request three[3];
+
+	setup();
+	disk->provision.granularity = 8;
+	unit.refuses_same_unmap = true;
+	memset(sent, 0, sizeof(sent));
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(start(&three[i], DISK_PUNCH, 1 + 100 * i, 20), 0);
+	play();
+	for (unsigned i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(three[i].result, 0);
+		for (unsigned k = 0; k < 20 * BLOCK; k++)
+			CU_ASSERT_EQUAL_FATAL(unit.store[(1 + 100 * i) * BLOCK + k], 0);
+	}
+	CU_ASSERT_TRUE(disk->provision.refuses_write_same_unmap);
+	CU_ASSERT_FALSE(disk->provision.refuses_write_same);
+	CU_ASSERT_TRUE(strchr(sent, 'S') && !strchr(sent, 'w'));
+	teardown();
+}
+
+static void test_range_ends_where_it_is_cancelled(void)
+{
+	static struct request r;
+
+	setup();
+	disk->provision.max_write_same_blocks = 16;
+	CU_ASSERT_EQUAL(start(&r, DISK_ZERO, 0, 100), 0);
+	play_one();
+	r.io.is_cancelled = true;
+	play();
+	CU_ASSERT_EQUAL(r.result, -EINTR);
+	CU_ASSERT_TRUE(is_zeroed_just_there(0, 32)); /* whole commands, and no more of them */
 	teardown();
 }
 
@@ -712,7 +793,11 @@ UNIT_MAIN("disk_range", UNIT(test_range_hole_is_unmapped_and_checked),
 	  UNIT(test_range_without_lba_status_write_same_unmaps),
 	  UNIT(test_range_with_unmap_alone),
 	  UNIT(test_range_no_hole_where_it_would_not_read_as_zeros),
-	  UNIT(test_range_ways_that_are_refused), UNIT(test_range_zeros),
+	  UNIT(test_range_ways_that_are_refused),
+	  UNIT(test_range_unmap_is_not_trusted_by_anothers_refusal),
+	  UNIT(test_range_two_are_too_long_at_once),
+	  UNIT(test_range_one_form_is_refused_of_several),
+	  UNIT(test_range_ends_where_it_is_cancelled), UNIT(test_range_zeros),
 	  UNIT(test_range_a_limit_that_was_not_told), UNIT(test_range_zeros_of_a_thick_unit),
 	  UNIT(test_range_out_of_bounds_or_read_only),
 	  UNIT(test_range_waits_for_a_write_of_a_part_of_a_block), UNIT(test_range_seeks),

@@ -462,6 +462,30 @@ static void test_lun_twin_shares_the_disk(void)
 	end();
 }
 
+/* What the one did not have on the medium yet, or lost, is not forgotten by the two. */
+static void test_lun_twins_keep_what_is_not_flushed(void)
+{
+	struct nexus *n = begin(), *m;
+	struct lun_facts f = disk_facts(1, "naa.1");
+	struct lun *a = find(n, &f), *b;
+
+	other_target(&m);
+	lun_found(m, &f);
+	b = target_find_lun(m->target, f.number);
+	CU_ASSERT_PTR_NOT_EQUAL_FATAL(a->disk, b->disk);
+	a->disk->flushed = a->disk->written;
+	b->disk->flushed = b->disk->written;
+	disk_written(b->disk); /* acknowledged */
+	disk_lost_write(b->disk);
+	CU_ASSERT_FALSE(disk_is_dirty(a->disk));
+	find_twin(m, a, &f);
+	CU_ASSERT_PTR_EQUAL(a->disk, b->disk);
+	CU_ASSERT_TRUE(disk_is_dirty(a->disk));
+	CU_ASSERT_NOT_EQUAL(a->disk->losses, a->disk->losses_told);
+	loop_run_once(loop, 0);
+	end();
+}
+
 static void test_lun_twin_that_is_another_unit_after_a_restart_parts(void)
 {
 	struct nexus *n = begin(), *m;
@@ -712,6 +736,7 @@ UNIT_MAIN("lun", UNIT(test_lun_appears_with_what_was_found), UNIT(test_lun_list_
 	  UNIT(test_lun_after_a_restart_must_be_identical),
 	  UNIT(test_lun_not_ready_after_a_restart_stays_unverified),
 	  UNIT(test_lun_missing_after_a_restart_is_gone), UNIT(test_lun_twin_shares_the_disk),
+	  UNIT(test_lun_twins_keep_what_is_not_flushed),
 	  UNIT(test_lun_twin_that_is_another_unit_after_a_restart_parts),
 	  UNIT(test_lun_twin_in_use_is_merged_another_time),
 	  UNIT(test_lun_merge_compares_what_is_told),
