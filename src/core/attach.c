@@ -18,12 +18,16 @@
 #include "core/loopdev.h"
 #include "core/target.h"
 
-#define JOBS_MAX 4
+#define JOBS_MAX 16
+/* One that does not answer must not be in the way of others. */
+#define JOBS_OF_TARGET_MAX 4
 /* Reading the partition table may take several requests of a target that is away. */
 #define ATTACH_MS 90000
 #define RESIZE_MS 60000
 #define RELEASE_MS 30000
 #define SHUTDOWN_MS 4000
+/* Of a login, for the devices of its units: they go on being attached without it. */
+#define WAIT_MS 120000
 
 struct attacher {
 	struct daemon *daemon;
@@ -51,6 +55,7 @@ struct job {
 struct waiter {
 	struct target *target;
 	struct operation *op;
+	struct loop_timer timer;
 };
 
 static const char *const names[EXPOSE_WAYS] = {
@@ -304,8 +309,15 @@ static void waiter_free(struct waiter *w)
 		g_list_remove(w->target->daemon->attacher->waiters, w);
 	operation_step(w->op, NULL, NULL);
 	operation_unref(w->op);
+	loop_timer_done(&w->timer);
 	object_unref(&w->target->obj);
 	g_free(w);
+}
+
+static void waiter_end(struct waiter *w)
+{
+	operation_finish(w->op, NULL);
+	waiter_free(w);
 }
 
 static void wake_waiters(struct attacher *a)
@@ -314,19 +326,19 @@ static void wake_waiters(struct attacher *a)
 		struct waiter *w = k->data;
 
 		next = k->next;
-		if (has_attach(a, w->target, NULL))
-			continue;
-		operation_finish(w->op, NULL);
-		waiter_free(w);
+		if (!has_attach(a, w->target, NULL))
+			waiter_end(w);
 	}
 }
 
 static void on_wait_cancel(struct operation *op)
 {
-	struct waiter *w = op->step;
+	waiter_end(op->step);
+}
 
-	operation_finish(op, NULL);
-	waiter_free(w);
+static void on_wait_timer(struct loop_timer *t)
+{
+	waiter_end(container_of(t, struct waiter, timer));
 }
 
 void attach_wait(struct target *t, struct operation *op)
@@ -343,6 +355,8 @@ void attach_wait(struct target *t, struct operation *op)
 	object_ref(&t->obj);
 	w->op = operation_ref(op);
 	operation_step(op, on_wait_cancel, w);
+	loop_timer_init(op->loop, &w->timer, on_wait_timer);
+	loop_timer_start(&w->timer, WAIT_MS);
 	a->waiters = g_list_append(a->waiters, w);
 }
 
@@ -435,13 +449,40 @@ static void on_resized(void *arg, const struct helper_answer *a)
 	job_free(j);
 }
 
+static unsigned count_running(const struct attacher *a, const struct target *t)
+{
+	unsigned count = 0;
+
+	for (GList *k = a->running.head; k; k = k->next)
+		count += ((struct job *)k->data)->lun->target == t;
+	return count;
+}
+
+/* The first that may begin, or NULL. */
+static struct job *next_job(const struct attacher *a)
+{
+	const struct target *full = NULL; /* the last that was found so: they come in rows */
+
+	for (GList *k = a->waiting.head; k; k = k->next) {
+		struct job *j = k->data;
+
+		if (j->lun->target == full)
+			continue;
+		if (count_running(a, j->lun->target) < JOBS_OF_TARGET_MAX)
+			return j;
+		full = j->lun->target;
+	}
+	return NULL;
+}
+
 static void jobs_fill(struct attacher *a)
 {
 	while (!a->is_ending && g_queue_get_length(&a->running) < JOBS_MAX) {
-		struct job *j = g_queue_pop_head(&a->waiting);
+		struct job *j = next_job(a);
 
 		if (!j)
 			return;
+		g_queue_remove(&a->waiting, j);
 		g_queue_push_tail(&a->running, j);
 		j->helper = start_helper(a, j->request, j->limit_ms,
 					 j->is_attach ? on_attached : on_resized, j);
@@ -560,11 +601,24 @@ void attach_found(struct lun *l)
 		g_free(path);
 }
 
+/* One that has not begun yet will see the newest size. */
+static bool has_resize(const struct attacher *a, const struct lun *l)
+{
+	for (GList *k = a->waiting.head; k; k = k->next) {
+		const struct job *j = k->data;
+
+		if (!j->is_attach && j->lun == l)
+			return true;
+	}
+	return false;
+}
+
 void attach_resized(struct lun *l)
 {
 	for (GList *k = l->disk->luns; k; k = k->next) {
 		struct lun *same = k->data;
-		char *path = same->open_count ? path_of(same) : NULL;
+		bool is_wanted = same->open_count && !has_resize(attacher_of(same), same);
+		char *path = is_wanted ? path_of(same) : NULL;
 
 		if (path)
 			job_new(same, "resize", path)->limit_ms = RESIZE_MS;
@@ -612,11 +666,16 @@ static void give_up(struct attacher *a)
 	}
 }
 
+void attacher_stop(struct attacher *a)
+{
+	if (a)
+		give_up(a);
+}
+
 void attacher_free(struct attacher *a)
 {
 	if (!a)
 		return;
-	give_up(a);
 	helpers_done(&a->helpers);
 	g_free(a);
 }

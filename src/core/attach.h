@@ -33,7 +33,9 @@ const char *expose_name(enum expose e); /* "file", "block", "none" */
 bool expose_parse(const char *name, enum expose *ret);
 
 struct attacher *attacher_new(struct daemon *d);
-/* Kills what is under way. NULL is fine. */
+/* Kills what is under way, and begins nothing any more. NULL is fine, also below. */
+void attacher_stop(struct attacher *a);
+/* After attacher_stop(), when no unit is left. */
 void attacher_free(struct attacher *a);
 /* The daemon ends: nothing is attached any more; devices are detached, in use or not. @done
  * runs at once when there is none, else later, after a few seconds at most. */
@@ -54,7 +56,7 @@ void attach_found(struct lun *l);
 void attach_resized(struct lun *l);
 /* It goes. */
 void attach_gone(struct lun *l);
-/* Finishes @op when nothing is being attached of @t any more. */
+/* Finishes @op when nothing is being attached of @t any more, or after two minutes. */
 void attach_wait(struct target *t, struct operation *op);
 /* Take the devices of @luns (of struct lun *; borrowed) away, if nobody uses them; and is
  * anything else in the way of a logout? @done runs later, once: with NULL, or EBUSY and all

@@ -185,11 +185,12 @@ void daemon_free(struct daemon *d)
 {
 	d->is_shutting_down = true;
 	login_options_give_up(d);
-	attacher_free(d->attacher);
+	attacher_stop(d->attacher);
 	while (d->discovery && d->discovery->portals)
 		portal_remove(d->discovery->portals->data);
 	while (d->targets)
 		target_drop(d->targets->data);
+	attacher_free(d->attacher);
 	worker_free(d->worker); /* runs what it has finished */
 	if (d->discovery)
 		object_gone(&d->discovery->obj);

@@ -33,7 +33,7 @@ struct helper {
 	int64_t limit_ms;
 	bool is_killed;
 	int start_error;
-	const char *start_text;
+	char *start_text;
 	void (*done)(void *arg, const struct helper_answer *a); /* NULL: told, or cancelled */
 	void *arg;
 };
@@ -56,6 +56,7 @@ static void helper_free(struct helper *h)
 	loop_timer_done(&h->timer);
 	loop_call_cancel(&h->failed);
 	g_string_free(h->output, TRUE);
+	g_free(h->start_text);
 	g_free(h);
 }
 
@@ -113,7 +114,8 @@ static bool drain(struct helper *h)
 	}
 }
 
-static void answer(struct helper *h)
+/* @is_given_up: it did not die when it was killed. */
+static void answer(struct helper *h, bool is_given_up)
 {
 	g_auto(GStrv) lines = g_strsplit(h->output->str, "\n", -1);
 	guint count = g_strv_length(lines);
@@ -125,7 +127,9 @@ static void answer(struct helper *h)
 	helper_parse(lines, &a);
 	if (a.error == ECHILD && h->is_killed) {
 		a.error = ETIMEDOUT;
-		a.text = "the helper process did not end in time and was killed";
+		a.text = is_given_up ? "the helper process did not end in time, nor when it was "
+				       "killed: given up"
+				     : "the helper process did not end in time and was killed";
 	}
 	tell(h, &a);
 }
@@ -141,7 +145,7 @@ static void on_end(struct loop_fd *w, uint32_t events)
 	if (h->pipe >= 0)
 		drain(h);
 	h->pid = 0;
-	answer(h);
+	answer(h, false);
 	helper_free(h);
 }
 
@@ -170,11 +174,12 @@ static void on_timer(struct loop_timer *t)
 		loop_timer_start(t, GRACE_MS);
 		return;
 	}
-	if (h->done)
-		log_warning("helper process %d does not even die: given up", (int)h->pid);
-	tell_error(h, ETIMEDOUT,
-		   "the helper process did not end in time, nor when it was killed: given up",
-		   NULL);
+	if (!h->done)
+		return;
+	log_warning("helper process %d does not even die: given up", (int)h->pid);
+	if (h->pipe >= 0)
+		drain(h);
+	answer(h, true);
 }
 
 static void on_failed(struct loop_call *c)
@@ -298,7 +303,8 @@ struct helper *helper_start(struct helpers *all, const char *const argv[],
 	}
 	kill_child(h);
 	h->start_error = -r;
-	h->start_text = "no helper process could be started (that takes Linux 5.8 or newer)";
+	h->start_text = g_strdup_printf("no helper process could be started: %s%s", strerror(-r),
+					r == -ENOSYS ? " (that takes Linux 5.8 or newer)" : "");
 	loop_call_queue(h->loop, &h->failed);
 	return h;
 }

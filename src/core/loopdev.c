@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -15,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -352,15 +354,24 @@ static int open_control(void)
 							: "");
 }
 
+/* Of the tree, and not of what is in its place when that was unmounted meanwhile. */
 static int open_file(const char *path, bool is_read_only)
 {
+	const int flags = O_DIRECT | O_NOFOLLOW | O_CLOEXEC;
 	int access = is_read_only ? O_RDONLY : O_RDWR;
-	int fd = open(path, access | O_DIRECT | O_CLOEXEC);
+	int fd = open(path, access | flags);
+	struct statfs fs;
 
 	/* The tree may be mounted read-only. */
 	if (fd < 0 && access == O_RDWR && (errno == EROFS || errno == EACCES || errno == EPERM))
-		fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	return fd < 0 ? fail(errno, path, "") : fd;
+		fd = open(path, O_RDONLY | flags);
+	if (fd < 0)
+		return fail(errno, path, "");
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC) {
+		close(fd);
+		return fail(ENODEV, path, "the tree is not mounted there any more");
+	}
+	return fd;
 }
 
 /* A free device, open; its number may be somebody else's when we use it. -errno after fail().
@@ -546,21 +557,32 @@ static unsigned check_path(const struct item *x, const GArray *files)
 	return told + texts->len;
 }
 
-/* True: it is gone. Else somebody still has it open, and it goes with him. */
-static bool detach(struct item *x, int looks)
+/* 0: it is gone, or goes with the last who has it open. Else -errno; -EBUSY: it is not gone
+ * after so many looks. It is open when it is looked at, and so does not become another's. */
+static int detach(struct item *x, int looks)
 {
+	int r;
+
 	if (x->fd < 0)
 		x->fd = open(x->device, O_RDONLY | O_CLOEXEC);
 	if (x->fd < 0)
-		return false;
-	if (ioctl(x->fd, LOOP_CLR_FD) < 0 && errno != ENXIO) {
-		close(x->fd);
-		return false;
+		return errno == ENOENT || errno == ENXIO ? 0 : -errno;
+	r = loopdev_is_over(x->device, x->path);
+	if (r == 1) {
+		r = ioctl(x->fd, LOOP_CLR_FD) < 0 && errno != ENXIO ? -errno : 0;
+		looks = r == 0 ? looks : 0;
+	} else {
+		looks = 0;
 	}
 	close(x->fd); /* with this, as a rule */
-	for (int i = 0; i < looks && is_ours(x); i++)
+	x->fd = -1;
+	for (int i = 0; i < looks; i++) {
+		if (!is_ours(x))
+			return 0;
+		r = -EBUSY;
 		usleep(PAUSE_US);
-	return !is_ours(x);
+	}
+	return r;
 }
 
 /* Does only a process use them, which may just be looking, as udev does at every new device? */
@@ -606,21 +628,22 @@ static unsigned check(GArray *items, bool is_logout)
 
 static int release_items(GArray *items, bool is_forced)
 {
-	unsigned left = 0;
+	int error = 0;
 
 	for (guint i = 0; i < items->len; i++) {
 		struct item *x = &g_array_index(items, struct item, i);
+		int r = *x->device ? detach(x, is_forced ? 0 : GONE_LOOKS) : 0;
 
-		if (!*x->device)
-			continue;
-		if (!is_ours(x) || detach(x, is_forced ? 0 : GONE_LOOKS) || is_forced)
+		if (r < 0)
+			say("busy %s: %s: %s", x->name, x->device,
+			    r == -EBUSY ? "somebody keeps it open" : strerror(-r));
+		else if (*x->device)
 			say("detached %s", x->device);
-		else
-			left++;
+		error = r < 0 ? r : error;
 	}
-	if (left) {
-		say("error %d somebody keeps a loop device open", EBUSY);
-		return -EBUSY;
+	if (error < 0) {
+		say("error %d not all loop devices could be detached", -error);
+		return error;
 	}
 	puts("ok");
 	return 0;

@@ -80,6 +80,14 @@ static struct daemon *daemon_of(const struct disk *d)
 	return ((const struct lun *)d->luns->data)->target->daemon;
 }
 
+/* expose=none: nothing but INQUIRY, REPORT LUNS and READ CAPACITY may go. */
+static bool is_hidden(const struct disk *d)
+{
+	const struct lun *l = d->luns ? d->luns->data : NULL;
+
+	return l && target_expose(l->target) == EXPOSE_NONE;
+}
+
 /* @p: NULL when it has been removed since. */
 static void was_reset(struct disk *d, const struct path *p, enum sense_class what)
 {
@@ -100,7 +108,8 @@ static void on_disk_changed(struct disk *d, struct path *p, enum sense_class wha
 	struct operation *op;
 
 	if (what == SENSE_ALUA_CHANGED) {
-		disk_watch_changed(d);
+		if (!is_hidden(d))
+			disk_watch_changed(d);
 		return;
 	}
 	if (what == SENSE_RESET || what == SENSE_POWER_ON) {
@@ -108,7 +117,8 @@ static void on_disk_changed(struct disk *d, struct path *p, enum sense_class wha
 		return;
 	}
 	if (what == SENSE_RESERVATION_CHANGED) {
-		reservation_attention(d, p);
+		if (!is_hidden(d))
+			reservation_attention(d, p);
 		return;
 	}
 	/* Somebody may have switched a write cache on. */

@@ -367,7 +367,7 @@ static void on_done(struct task *t)
 	g_autoptr(GString) reply = NULL;
 	struct sense sense;
 
-	if (t->direction == TASK_WRITE)
+	if (t->direction != TASK_READ) /* FORMAT UNIT, WRITE SAME with NDOB ... have no data */
 		disk_written(e->lun->disk);
 	if (is_answered) {
 		sense_decode(t->sense, t->sense_bytes, &sense);

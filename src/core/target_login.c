@@ -7,10 +7,12 @@
  *   SCANNING   the session is a nexus of the target; its units are        ATTACHING,
  *              being looked at by @scan, an operation of our own          (end)
  *   ATTACHING  with expose=block: its units are getting loop devices;     (end)
- *              @scan waits for that. What fails there, does not fail it
+ *              @scan waits for that. What fails there, does not fail it;
+ *              who cancels it just does not wait
  *
  * target->logging_in is set from start to end: one login of a target at a time. A login that
- * fails or is cancelled leaves nothing behind: not its session, nor a target made for it.
+ * fails, or is cancelled before ATTACHING, leaves nothing behind: not its session, nor a target
+ * made for it.
  *
  * What a login does with the sessions that there are (C5; judge()):
  *   none                          it makes the first
@@ -86,7 +88,8 @@ static void target_login_free(struct target_login *l)
 /* Takes @err; a cancelled operation needs none. */
 static void login_end(struct target_login *l, GError *err)
 {
-	bool has_failed = err || !operation_is_running(l->op);
+	/* Cancelled while its units are attached: only the waiting ends. */
+	bool has_failed = l->phase != ATTACHING && (err || !operation_is_running(l->op));
 	struct target *t = l->target;
 
 	t->logging_in = NULL;
@@ -134,13 +137,8 @@ static void succeed(struct target_login *l, struct nexus *n, const char *units)
 
 static void on_attached(struct operation *wait, void *arg)
 {
-	struct target_login *l = arg;
-	struct nexus *n = target_find_nexus(l->target, l->sid);
-
 	operation_unref(wait);
-	if (n && !operation_is_running(l->op)) /* cancelled: nothing is left */
-		nexus_remove(n);
-	login_end(l, NULL);
+	login_end(arg, NULL);
 }
 
 static void on_scanned(struct operation *scan, void *arg)
