@@ -231,6 +231,40 @@ def many_units(t):
     assert not any(map(backing_of, devices))
 
 
+@test(limit=300)
+def who_does_not_wait_for_the_devices_keeps_the_session(t):
+    """The target falls silent while the devices are made, and who wrote `login` goes away; later all is there."""
+    need_loops()
+    target = Tgtd(t)
+    iqn = target.add_target("many")
+    for n in range(1, 25):
+        target.add_lun(n, t.file(f"lun{n}", n << 20))
+    fs = Mounted(t)
+    fs.discover(target.portal)
+    ctl = fs.path("targets", iqn, "ctl")
+    writer = subprocess.Popen(["sh", "-c", f"echo login expose=block > '{ctl}'"], stderr=subprocess.DEVNULL)
+    t.defer(writer.wait)
+
+    def devices():
+        with contextlib.suppress(OSError):
+            return [x for x in (fs.read("targets", iqn, f"lun{n}", "block") for n in range(1, 25)) if x != "-"]
+        return []
+    wait_for(devices, "the first has its device")
+    target.process.send_signal(signal.SIGSTOP)
+    try:
+        made = len(devices())
+        sid = fs.sids(iqn)[0]
+        writer.terminate()
+        writer.wait(60)
+        assert fs.sids(iqn) == [sid], "the session went with who had asked for it"
+    finally:
+        target.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: len(devices()) == 24, "all have their devices")
+    assert fs.sids(iqn) == [sid]
+    fs.logout(iqn)
+    return f"{made} of 24 were there"
+
+
 @test
 def foreign_loop_device_is_named(t):
     b = Block(t, "")
