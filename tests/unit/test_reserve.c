@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cdb_check.h"
 #include "scsi/cdb.h"
-#include "unit.h"
 
 /* ---- types ---- */
 
@@ -44,24 +44,6 @@ static void test_reserve_types_have_names_both_ways(void)
 }
 
 /* ---- commands ---- */
-
-static void check_cdb(const uint8_t *cdb, unsigned len, const char *want, unsigned want_len)
-{
-	static const uint8_t zeros[16];
-
-	CU_ASSERT_EQUAL(len, want_len);
-	CU_ASSERT_EQUAL(memcmp(cdb, want, want_len), 0);
-	CU_ASSERT_EQUAL(memcmp(cdb + want_len, zeros, 16 - want_len), 0);
-}
-
-#define CHECK_CDB(want, fn, ...)                             \
-	do {                                                 \
-		uint8_t cdb[16];                             \
-		unsigned len;                                \
-		memset(cdb, 0xee, sizeof(cdb));              \
-		len = fn(cdb, ##__VA_ARGS__);                \
-		check_cdb(cdb, len, want, sizeof(want) - 1); \
-	} while (0)
 
 static void test_reserve_in_commands(void)
 {
@@ -191,131 +173,27 @@ static void test_reserve_capabilities(void)
 /* ---- full status ---- */
 
 /* Two registrants: the holder, named with its ISID, and one named without. */
-static const uint8_t status[] = {
-	0,
-	0,
-	0,
-	3,
-	0,
-	0,
-	0,
-	112,
-	/* key, flags: R_HOLDER; write exclusive, registrants only; port 2; 40 bytes of
-	   TransportID */
-	0,
-	0,
-	0,
-	0,
-	0,
-	0,
-	0,
-	0xaa,
-	0,
-	0,
-	0,
-	0,
-	0x01,
-	0x05,
-	0,
-	0,
-	0,
-	0,
-	0,
-	2,
-	0,
-	0,
-	0,
-	40,
-	0x45,
-	0,
-	0,
-	36,
-	'i',
-	'q',
-	'n',
-	'.',
-	'2',
-	'0',
-	'2',
-	'6',
-	'-',
-	'0',
-	'1',
-	'.',
-	'a',
-	':',
-	'b',
-	',',
-	'i',
-	',',
-	'0',
-	'x',
-	'0',
-	'0',
-	'0',
-	'2',
-	'3',
-	'D',
-	'0',
-	'0',
-	'0',
-	'0',
-	'0',
-	'7',
-	0,
-	0,
-	0,
-	0,
-	/* ALL_TG_PT */
-	0,
-	0,
-	0,
-	0,
-	0,
-	0,
-	0,
-	0xbb,
-	0,
-	0,
-	0,
-	0,
-	0x02,
-	0x05,
-	0,
-	0,
-	0,
-	0,
-	0,
-	9,
-	0,
-	0,
-	0,
-	24,
-	0x05,
-	0,
-	0,
-	20,
-	'i',
-	'q',
-	'n',
-	'.',
-	'2',
-	'0',
-	'2',
-	'6',
-	'-',
-	'0',
-	'1',
-	'.',
-	'c',
-	0,
-	0,
-	0,
-	0,
-	0,
-	0,
-	0,
-};
+#define STATUS                                                                                   \
+	"\0\0\0\3" /* generation */                                                             \
+	"\0\0\0\x70"                                                                            \
+	"\0\0\0\0\0\0\0\xaa" /* key */                                                          \
+	"\0\0\0\0"                                                                              \
+	"\x01\x05" /* R_HOLDER; write exclusive, registrants only */                             \
+	"\0\0\0\0"                                                                              \
+	"\0\x02"     /* relative target port */                                                  \
+	"\0\0\0\x28" /* bytes of TransportID */                                                 \
+	"\x45\0\0\x24"                                                                          \
+	"iqn.2026-01.a:b,i,0x00023D000007\0\0\0\0"                                              \
+	"\0\0\0\0\0\0\0\xbb"                                                                    \
+	"\0\0\0\0"                                                                              \
+	"\x02\x05" /* ALL_TG_PT; the type counts for a holder only */                            \
+	"\0\0\0\0"                                                                              \
+	"\0\x09"                                                                                 \
+	"\0\0\0\x18"                                                                            \
+	"\x05\0\0\x14"                                                                          \
+	"iqn.2026-01.c\0\0\0\0\0\0\0"
+
+static const uint8_t status[sizeof(STATUS) - 1] = STATUS;
 
 /* A copy that ends where it ends, so that a sanitizer sees a read past it. */
 static bool first_of(const uint8_t *data, size_t len, struct reserve_registrant *ret)
