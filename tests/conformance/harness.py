@@ -36,17 +36,18 @@ SCENES = {}		# name -> Info, in the order of definition
 
 
 class Info:
-	def __init__(self, fn, later):
-		self.fn, self.later = fn, later
+	def __init__(self, fn, later, is_slow):
+		self.fn, self.later, self.is_slow = fn, later, is_slow
 		self.name = fn.__name__
 		self.doc = (fn.__doc__ or '').strip().split('\n')[0]
 
 
-def scene(fn=None, later=None):
-	"""Register a scene; later='MCS' names what has to come first: counted as skipped."""
+def scene(fn=None, later=None, is_slow=False):
+	"""Register a scene; later='MCS' names what has to come first: counted as skipped. A slow one is
+	played before the others, or all would wait for it in the end."""
 	def register(f):
 		assert f.__name__ not in SCENES, f.__name__
-		SCENES[f.__name__] = Info(f, later)
+		SCENES[f.__name__] = Info(f, later, is_slow)
 		return f
 	return register(fn) if fn else register
 

@@ -380,7 +380,7 @@ def peer_statsn_wrong(s):
 
 		t = s.target(Wrong, luns={0: pattern_disk()}, iqn=TEST + 'sn%d' % n)
 		t.allow('expstatsn')			# it may believe what it was told
-		s.login(t, command_timeout=5)
+		s.login(t, command_timeout=2)
 		t.armed = True
 		for k in range(3):
 			if s.exists('targets', t.iqn, 'lun0', 'disk'):
@@ -411,7 +411,7 @@ def peer_random_bytes(s):
 	still_works(s)
 
 
-@scene
+@scene(is_slow=True)
 def peer_flipped_bits(s):
 	"""One random bit flipped in the header of each answer, digests off: no hang, no crash."""
 	for n in range(20):
@@ -659,7 +659,7 @@ def peer_half_close(s):
 def peer_session_state_failed(s):
 	"""A lost session shows `failed`, its directory stays readable, SIGTERM ends it."""
 	t = s.target(luns={0: pattern_disk()})
-	s.login(t)
+	s.login(t, command_timeout=5)
 	session = s.session(t)
 	before = s.cat(session, 'state')
 	t.conns[0].reset()

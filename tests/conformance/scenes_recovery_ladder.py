@@ -93,7 +93,7 @@ def recovery_12_lun_reset_swallowed(s):
 	climbs(s, 'target-reset', cure=6, ignored=(1, 5))
 
 
-@scene
+@scene(is_slow=True)
 def recovery_12_all_swallowed(s):
 	"""All of them are swallowed: the session restarts, and the READ still meets its deadline."""
 	for level in (0, 2):
@@ -220,7 +220,7 @@ def recovery_12_half_answered(s):
 		s.check(tmfs(t, 1), 'no ABORT TASK')
 
 
-@scene
+@scene(is_slow=True)
 def recovery_45_many_swallowed(s):
 	"""Sixteen commands of two units swallowed at once, aborts too: all come through."""
 	class All(Swallows):

@@ -304,7 +304,7 @@ def held_write(fd):
 		return os.pwritev(fd, [view], 0)
 
 
-@scene
+@scene(is_slow=True)
 def recovery_30_twenty_drops_under_load(s):
 	"""The connection ends again and again while six readers and writers run: all comes right."""
 	t = s.target(luns={0: pattern_disk()})

@@ -229,7 +229,7 @@ def status_1_target_failure(s):
 				return True
 
 	t = s.target(Fails, luns={0: pattern_disk()})
-	s.login(t)
+	s.login(t, command_timeout=3)
 	for code in (1, 0x80, 0xFF, 2):
 		if not s.exists('targets', t.iqn, 'lun0', 'disk'):
 			s.relogin(t)

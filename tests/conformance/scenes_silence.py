@@ -168,7 +168,7 @@ def silent(s, cls, job, **keys):
 	return t, job(t)
 
 
-@scene
+@scene(is_slow=True)
 def silence_8_mid_command(s):
 	"""A READ, then a WRITE, is never answered, nor anything else: NOP timeout."""
 	for cls, job in ((Silent, lambda t: s.read_job(t, 4096, 4096)),
@@ -224,7 +224,8 @@ def silence_11_between_data_ins(s):
 		def swallow(self, task):
 			self.data_pdu(task, 0, self.run(task).data[:2048], 0)
 
-	t, j = silent(s, One, lambda t: s.read_job(t, 8192, 4096), nop_interval='0.3', nop_timeout='0.7')
+	t, j = silent(s, One, lambda t: s.read_job(t, 8192, 4096), nop_interval='0.3', nop_timeout='0.7',
+		command_timeout='8')
 	harmless(s, t, j, 8192)
 	t.wait(lambda: t.conns[0].eof, 'the initiator to close')
 

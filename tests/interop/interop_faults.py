@@ -11,6 +11,7 @@ from patterns import File, backing_read, pattern, same
 from realtargets import Istgt, Tgtd
 
 # An I/O may wait for its command's time limit and for the session to come back; not longer.
+KEYS = "command_timeout=10"
 BOUND = 90
 
 
@@ -56,7 +57,7 @@ def killed_and_restarted(t, kind, start):
     target = start(None)
     iqn, number, backing = target.one_disk()
     fs = Mounted(t)
-    fs.log_in(target.portal, iqn)
+    fs.log_in(target.portal, iqn, KEYS)
     load = Load(fs.disk(iqn, number))
     wait_for(lambda: load.good > 20, "the load runs")
     target.kill()
@@ -104,7 +105,7 @@ def connection_dropped_by_the_target(t):
     target = Tgtd(t)
     iqn, number, _ = target.one_disk()
     fs = Mounted(t)
-    fs.log_in(target.portal, iqn)
+    fs.log_in(target.portal, iqn, KEYS)
     load = Load(fs.disk(iqn, number), threads=4)
     wait_for(lambda: load.good > 20, "the load runs")
     text = target.admin_do("--op", "show", "--mode", "conn", "--tid", 1)
@@ -125,8 +126,8 @@ def frozen_target_does_not_hang_the_tree(t):
     other.base += "other:"
     iqn2, number2, _ = other.one_disk()
     fs = Mounted(t)
-    fs.log_in(target.portal, iqn)
-    fs.log_in(other.portal, iqn2)
+    fs.log_in(target.portal, iqn, KEYS)
+    fs.log_in(other.portal, iqn2, KEYS)
     os.kill(target.process.pid, 19)
     load = Load(fs.disk(iqn, number), threads=2)
     try:
@@ -149,7 +150,7 @@ def daemon_ends_with_a_dead_target(t):
     target = Tgtd(t)
     iqn, _, _ = target.one_disk()
     fs = Mounted(t)
-    fs.log_in(target.portal, iqn)
+    fs.log_in(target.portal, iqn, KEYS)
     os.kill(target.process.pid, 19)
     started = time.monotonic()
     fs.stop()
