@@ -34,6 +34,7 @@
 #include "core/daemon.h"
 #include "core/lun.h"
 #include "fuse/handle.h"
+#include "fuse/interrupt.h"
 #include "fuse/node.h"
 
 #define SPIN_DEPTH 2	   /* the most requests with which the loop may look before it sleeps */
@@ -53,6 +54,7 @@ struct io {
 	struct blkio *blkio;
 	struct lun *lun;      /* a reference */
 	uint64_t unique;      /* the kernel's tag */
+	struct interrupt interrupt;
 	uint8_t *big, *small; /* one of them, or none: goes back to its pool */
 	/* in pieces */
 	struct io *parent; /* this is for a piece of that one, perhaps itself; NULL: it is whole */
@@ -229,6 +231,7 @@ static void io_put(struct io *io)
 	if (io->source)
 		object_unref(&io->source->obj);
 	object_unref(&io->lun->obj);
+	interrupt_forget(&io->interrupt);
 	list_remove(&io->link);
 	pool_put(io->is_piece ? &b->pieces : &b->ios, io);
 	tell_room(b);
@@ -286,11 +289,15 @@ static void io_done(struct disk_io *disk_io, int result)
 
 /* --- requests --- */
 
-static struct io *io_init(struct io *io, struct blkio *b, struct lun *lun, uint64_t unique)
+static void withdraw(struct interrupt *i);
+
+static struct io *io_init(struct io *io, struct blkio *b, struct lun *lun, uint64_t unique,
+			  uint32_t thread)
 {
 	io->blkio = b;
 	io->lun = lun;
 	io->unique = unique;
+	interrupt_init(&io->interrupt, (pid_t)thread, INTERRUPT_KILLED, withdraw);
 	io->big = io->small = NULL;
 	io->is_range = io->is_piece = io->is_over = false;
 	io->parent = NULL;
@@ -303,12 +310,12 @@ static struct io *io_init(struct io *io, struct blkio *b, struct lun *lun, uint6
 	return io;
 }
 
-static struct io *io_get(struct blkio *b, struct lun *lun, uint64_t unique)
+static struct io *io_get(struct blkio *b, struct lun *lun, const struct fuse_in_header *in)
 {
 	struct io *io = pool_get(&b->ios);
 
 	assert(io); /* blkio_reserve() */
-	return io_init(io, b, lun, unique);
+	return io_init(io, b, lun, in->unique, in->pid);
 }
 
 /* For one more piece of @parent, or NULL. */
@@ -318,7 +325,7 @@ static struct io *io_get_piece(struct io *parent)
 
 	if (!io)
 		return NULL;
-	io_init(io, parent->blkio, parent->lun, 0);
+	io_init(io, parent->blkio, parent->lun, 0, 0);
 	io->is_piece = true;
 	io->parent = parent;
 	return io;
@@ -478,7 +485,7 @@ static void start_read(struct blkio *b, struct lun *lun, const struct fuse_in_he
 		reply(b, in->unique, 0, NULL, 0);
 		return;
 	}
-	io = io_get(b, lun, in->unique);
+	io = io_get(b, lun, in);
 	if (bytes <= BLKIO_SMALL_BYTES) {
 		io->small = pool_get(&b->small);
 	} else {
@@ -513,7 +520,7 @@ static void start_write(struct blkio *b, struct lun *lun, const struct fuse_in_h
 			reply_written(b, in->unique, 0);
 		return;
 	}
-	io = io_get(b, lun, in->unique);
+	io = io_get(b, lun, in);
 	io->big = b->rx;
 	b->rx = NULL;
 	io->disk.op = DISK_WRITE;
@@ -535,7 +542,7 @@ static void start_flush(struct blkio *b, struct lun *lun, const struct fuse_in_h
 
 	if (!arg)
 		return;
-	io = io_get(b, lun, in->unique);
+	io = io_get(b, lun, in);
 	io->disk.op = DISK_FLUSH;
 	io->disk.losses_told = losses_of(arg->fh);
 	io->disk.is_fua = false;
@@ -607,7 +614,7 @@ static void start_fallocate(struct blkio *b, struct lun *lun, const struct fuse_
 
 	if (!arg)
 		return;
-	io = io_get(b, lun, in->unique);
+	io = io_get(b, lun, in);
 	r = range_of(lun, arg, io);
 	if (r < 0) {
 		reply_error(b, io->unique, r);
@@ -644,7 +651,7 @@ static void start_lseek(struct blkio *b, struct lun *lun, const struct fuse_in_h
 								    : disk_bytes(lun->disk));
 		return;
 	}
-	io = io_get(b, lun, in->unique);
+	io = io_get(b, lun, in);
 	io->small = pool_get(&b->small);
 	io->disk.op = arg->whence == SEEK_DATA ? DISK_SEEK_DATA : DISK_SEEK_HOLE;
 	io->disk.is_fua = false;
@@ -701,7 +708,7 @@ static void start_copy(struct blkio *b, struct lun *from, const struct fuse_in_h
 		reply_error(b, in->unique, (int)bytes);
 		return;
 	}
-	io = io_get(b, to, in->unique);
+	io = io_get(b, to, in);
 	io->source = from;
 	object_ref(&from->obj);
 	io->small = pool_get(&b->small);
@@ -739,10 +746,24 @@ static void interrupt_pieces(struct io *parent)
 	}
 }
 
-/* Somebody pressed Ctrl-C: a request that has not been sent is taken back, another one runs to
- * its end. False when the request is none of ours: libfuse would queue an interrupt for a
- * request it does not know, answer EAGAIN, and get it again, for as long as the
- * request lasts. */
+/* Whoever waits for the request is killed: one that has not been sent is taken back, another one
+ * runs to its end. A signal that is not deadly changes nothing, as with any disk: programs do not
+ * expect EINTR of one. */
+static void withdraw(struct interrupt *i)
+{
+	struct io *io = container_of(i, struct io, interrupt);
+	struct blkio *b = io->blkio;
+
+	if (io->parent) {
+		interrupt_pieces(io);
+	} else if (disk_withdraw(&io->disk)) {
+		reply_error(b, io->unique, -EINTR);
+		io_put(io);
+	}
+}
+
+/* False when the request is none of ours: libfuse would queue an interrupt for a request it does
+ * not know, answer EAGAIN, and get it again, for as long as the request lasts. */
 static bool interrupt(struct blkio *b, const struct fuse_in_header *in)
 {
 	const struct fuse_interrupt_in *arg = (const void *)(in + 1);
@@ -754,12 +775,7 @@ static bool interrupt(struct blkio *b, const struct fuse_in_header *in)
 
 		if (io->unique != arg->unique || io->is_piece)
 			continue;
-		if (io->parent) {
-			interrupt_pieces(io);
-		} else if (disk_withdraw(&io->disk)) {
-			reply_error(b, io->unique, -EINTR);
-			io_put(io);
-		}
+		interrupt_came(b->interrupts, &io->interrupt);
 		return true;
 	}
 	return false;

@@ -32,6 +32,7 @@
 #include "base/pool_grow.h"
 #include "core/disk.h"
 
+struct interrupt_watch;
 struct lun;
 
 #define BLKIO_HEADER_BYTES 4096
@@ -48,6 +49,7 @@ struct blkio {
 	unsigned active_count;
 	int64_t deep_us;  /* when there were many active, last */
 	unsigned spin_us; /* loop_set_spin() while few are active; 0: never. Set after init */
+	struct interrupt_watch *interrupts; /* borrowed. Set after init */
 	uint8_t *rx; /* NULL: none taken from @big */
 	bool is_dry; /* blkio_reserve() said no: room() is owed */
 	/* Room again after blkio_reserve() said no. Called from the loop. */

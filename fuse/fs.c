@@ -247,6 +247,8 @@ struct fs *fs_new(struct loop *l, struct daemon *d, const struct fs_config *c,
 		return NULL;
 	}
 	fs->blkio.spin_us = d->conf.busy_poll;
+	fs->blkio.interrupts = &fs->interrupts;
+	interrupt_watch_init(&fs->interrupts, l);
 	node_table_init(&fs->nodes, &tree_root_row, &d->obj);
 	fs->session = session_make(fs, err);
 	if (fs->session)
@@ -356,6 +358,7 @@ void fs_free(struct fs *fs)
 	texts_done(&fs->texts);
 	node_table_done(&fs->nodes);
 	blkio_done(&fs->blkio);
+	interrupt_watch_done(&fs->interrupts);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	g_free(fs);

@@ -35,6 +35,7 @@
 #include "base/loop.h"
 #include "core/daemon.h"
 #include "fuse/blkio.h"
+#include "fuse/interrupt.h"
 #include "fuse/node.h"
 #include "fuse/texts.h"
 
@@ -58,6 +59,7 @@ struct fs {
 	struct loop_fd watch;
 	struct loop_call ready_call;
 	struct blkio blkio;
+	struct interrupt_watch interrupts;
 	struct node_table nodes;
 	struct list handles;	 /* open files */
 	struct texts texts;	 /* what they say */

@@ -96,12 +96,18 @@ static void close_disk(struct handle *h)
 
 /* --- open and close --- */
 
+static void on_meant(struct interrupt *i)
+{
+	handle_cancel(container_of(i, struct handle, interrupt));
+}
+
 static struct handle *handle_new(struct fs *fs, struct node *n)
 {
 	struct handle *h = g_new0(struct handle, 1);
 
 	h->fs = fs;
 	h->node = n;
+	interrupt_init(&h->interrupt, 0, INTERRUPT_ASKED, on_meant);
 	node_open(n);
 	list_push_tail(&fs->handles, &h->link);
 	return h;
@@ -152,15 +158,40 @@ static int refuse_open(const struct handle *h, const GError *err)
 	return -script_errno(err);
 }
 
+static void on_interrupt(fuse_req_t req, void *data)
+{
+	struct handle *h = data;
+
+	(void)req;
+	interrupt_came(&h->fs->interrupts, &h->interrupt);
+}
+
+/* @h waits in @req, and can be interrupted. */
+static void set_request(struct handle *h, fuse_req_t req)
+{
+	h->req = req;
+	h->interrupt.thread = fuse_req_ctx(req)->pid;
+	/* Calls on_interrupt() now if the interrupt is here already. */
+	fuse_req_interrupt_func(req, on_interrupt, h);
+}
+
+static fuse_req_t take_back_request(struct handle *h)
+{
+	fuse_req_t req = h->req;
+
+	h->req = NULL;
+	interrupt_forget(&h->interrupt);
+	return req;
+}
+
 static void on_asked(struct operation *op, void *arg)
 {
 	struct handle *h = arg;
-	fuse_req_t req = h->req;
+	fuse_req_t req = take_back_request(h);
 	struct fuse_file_info fi = h->fi;
 	int r = 0;
 
 	h->op = NULL;
-	h->req = NULL;
 	if (op->error)
 		r = refuse_open(h, op->error);
 	else if (h->node->row->type == ATTR_DISK)
@@ -171,21 +202,13 @@ static void on_asked(struct operation *op, void *arg)
 	h->opened(h, req, &fi, r);
 }
 
-static void on_interrupt(fuse_req_t req, void *data)
-{
-	(void)req;
-	handle_cancel(data);
-}
-
 void handle_await(struct handle *h, fuse_req_t req, const struct fuse_file_info *fi,
 		  void (*opened)(struct handle *h, fuse_req_t req, struct fuse_file_info *fi,
 				 int result))
 {
-	h->req = req;
 	h->fi = *fi;
 	h->opened = opened;
-	/* Calls on_interrupt() now if the interrupt is here already. */
-	fuse_req_interrupt_func(req, on_interrupt, h);
+	set_request(h, req);
 }
 
 int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct handle **ret)
@@ -345,10 +368,9 @@ static void set_text(struct handle *h, const char *text)
 static void script_done(void *arg, const GError *err, const char *reply)
 {
 	struct handle *h = arg;
-	fuse_req_t req = h->req;
+	fuse_req_t req = take_back_request(h);
 
 	h->script = NULL;
-	h->req = NULL;
 	texts_forget(&h->fs->texts);
 	set_text(h, reply);
 	if (!err) {
@@ -405,11 +427,9 @@ static void run_lines(struct handle *h, fuse_req_t req, const char *text, size_t
 	g_autoptr(GString) place = g_string_new(NULL);
 
 	attr_place(h->node->dir, o, place);
-	h->req = req;
 	h->script = script_run(h->fs->loop, o, verbs, text, len, script_done, h);
 	script_set_place(h->script, place->str);
-	/* Calls on_interrupt() now if the interrupt is here already. */
-	fuse_req_interrupt_func(req, on_interrupt, h);
+	set_request(h, req);
 }
 
 static void write_ctl(struct handle *h, fuse_req_t req, const char *text, size_t len)

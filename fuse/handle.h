@@ -25,6 +25,7 @@
 #include <sys/types.h>
 
 #include "base/list.h"
+#include "fuse/interrupt.h"
 
 struct fs;
 struct node;
@@ -54,6 +55,7 @@ struct handle {
 	void (*opened)(struct handle *h, fuse_req_t req, struct fuse_file_info *fi, int result);
 	struct script *script;
 	fuse_req_t req;
+	struct interrupt interrupt; /* of @req */
 	size_t req_bytes;
 	char *tail; /* of the writes so far: the begin of a line; may hold secrets */
 	size_t tail_bytes;
