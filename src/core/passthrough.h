@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Pass-through: one SCSI command as a person or a program wrote it, sent once to a unit, and
- *what the target answered (F6). The file `scsi` of a unit is a control file whose lines are
+ * what the target answered (F6). The file `scsi` of a unit is a control file whose lines are
  *
  *	CDB [in=BYTES] [out=HEX] [timeout=SECONDS]
  *
  * and whose replies are
  *
- *	status=0x02 status_name="check condition" sense=0x70... key=0x05 key_name="illegal
- *request" asc=0x20 ascq=0x00 text="..." residual=N bytes=N data=0x...
+ *	status=0x02 status_name="check condition" sense=0x70... key=0x05 \
+ *	key_name="illegal request" asc=0x20 ascq=0x00 text="..." residual=N bytes=N data=0x...
  *
  * in one line. Any SCSI status is an answer, and the line has succeeded. It fails when it is
- *not understood (EINVAL), or when the command could not be sent or got no status.
+ * not understood (EINVAL), or when the command could not be sent or got no status.
  *
  * One line is one task: nothing is sent again, not after a unit attention either. (What the
  * session does to keep a task alive when a connection is lost, it does: that is one task
- *still.) A unit attention, or a deferred error, is also told to the unit's owner as if a query
- *had met it. Who no longer waits, or for whom the time is up, leaves the command to the
- *session, which aborts it when its time is up. */
+ * still.) A unit attention, or a deferred error, is also told to the unit's owner as if a query
+ * had met it. Who no longer waits, or for whom the time is up, leaves the command to the
+ * session, which aborts it when its time is up. */
 #ifndef ISCSIFS_PASSTHROUGH_H
 #define ISCSIFS_PASSTHROUGH_H
 

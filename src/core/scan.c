@@ -32,10 +32,10 @@ struct unit {
 	uint8_t wire[8];
 };
 
-/* A place for a unit being looked at. */
 /* Unit attentions after which a unit may be another one. */
 #define OTHER_UNITS (1u << SENSE_LUNS_CHANGED | 1u << SENSE_INQUIRY_CHANGED)
 
+/* A place for a unit being looked at. */
 struct slot {
 	struct probe probe;
 	struct scan *scan;

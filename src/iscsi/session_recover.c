@@ -163,7 +163,6 @@ static uint32_t exp_r2t_sn(const struct conn *c, const struct task *t)
 	return t->r2t_sn && !has_arrived ? t->r2t_sn - 1 : t->r2t_sn;
 }
 
-/* Of a connection that is gone, nothing is being sent or received any more. */
 /* @t belongs to no connection any more; it waits on @list for one. */
 static void strand(struct task *t, struct list *list)
 {
@@ -188,6 +187,7 @@ static bool has_unproven(const struct conn *c)
 	return false;
 }
 
+/* Of a connection that is gone, nothing is being sent or received any more. */
 void session_take_tasks(struct session *s, struct conn *c)
 {
 	struct lost_conn *l;
