@@ -18,6 +18,7 @@ struct reservation {
 	bool is_asking;	  /* in the background */
 	bool is_again;	  /* ... and it is to be asked once more */
 	bool is_shared;	  /* a path lacks a key that others have */
+	unsigned asked_changes; /* @changes when it was asked */
 	int64_t asked_us;
 	char blame[600]; /* who holds it; "": not known */
 };
@@ -270,23 +271,34 @@ static bool is_any_in_doubt(const struct disk *d)
 	return false;
 }
 
+/* What is to be done now that everything is known; NULL: nothing could be learned. */
+static void go_on(struct lun *l, const struct reservation_view *v)
+{
+	struct disk *d = l->disk;
+	uint64_t key = v && known(d)->is_shared ? missing_key(d) : 0;
+
+	known(d)->is_shared = false;
+	if (v && is_any_in_doubt(d))
+		reservation_register_again(l);
+	else if (key)
+		reservation_register_rest(l, key);
+}
+
 static void on_asked(void *arg, const struct reservation_view *v, const GError *err)
 {
 	struct lun *l = arg;
 	struct disk *d = l->disk;
 	struct reservation *k = known(d);
-	uint64_t key = v && k->is_shared ? missing_key(d) : 0;
+	/* An answer that is old says nothing: perhaps we have been fenced off since. */
+	bool is_old = k->is_again || k->asked_changes != k->changes;
 
 	if (err && error_errno(err) == EBUSY)
 		g_strlcpy(k->blame, err->message, sizeof(k->blame));
 	k->is_asking = false;
-	k->is_shared = false;
-	if (v && is_any_in_doubt(d))
-		reservation_register_again(l);
-	else if (key)
-		reservation_register_rest(l, key);
-	if (k->is_again)
+	if (is_old)
 		ask_for(d);
+	else
+		go_on(l, v);
 	object_unref(&l->obj);
 }
 
@@ -301,6 +313,7 @@ static void ask_for(struct disk *d)
 		return;
 	k->is_asking = true;
 	k->asked_us = loop_now_us(d->loop);
+	k->asked_changes = k->changes;
 	object_ref(&p->lun->obj);
 	reservation_ask(p->lun, on_asked, p->lun);
 }

@@ -88,8 +88,8 @@ static void change_end(struct change *c)
 {
 	struct disk *d = c->lun->disk;
 	GError *err = g_steal_pointer(&c->error);
-	/* Else what failed would be tried again and again. */
-	bool may_go_on = !c->is_rest && !(c->is_again && err);
+	/* Else what failed, or could not be sent, would be tried again and again. */
+	bool may_go_on = !c->is_rest && !(c->is_again && (err || !c->legs->len));
 
 	if (!err && c->done)
 		operation_result(c->op, "paths", "%u", c->done);
@@ -437,10 +437,11 @@ static gboolean choose_release(struct change *c, const struct reservation_view *
 	if (!v->has_names && reservation_is_held_here(c->lun->disk, v)) {
 		list_for_each(pos, &c->lun->disk->paths) {
 			p = list_entry(pos, struct path, link);
-			if (p->has_key && p->state < PATH_UNVERIFIED)
+			if (p->has_key && p->state < PATH_UNVERIFIED &&
+			    session_is_usable(p->session))
 				add_leg(c, p);
 		}
-		return TRUE;
+		return c->legs->len || fail_no_path(err, c);
 	}
 	who = g_string_new("it is not ours to release: ");
 	reservation_describe(c->lun->disk, v, who);
@@ -499,12 +500,13 @@ static void note_reserve(struct change *c, struct path *p)
 			p->session->sid);
 }
 
+/* Key 0 is all others, further paths of ours too: these get theirs again, as what is shared. */
 static void note_preempt(struct change *c, struct path *by)
 {
 	list_for_each(pos, &c->lun->disk->paths) {
 		struct path *p = list_entry(pos, struct path, link);
 
-		if (p != by && p->has_key && p->key == c->key)
+		if (p != by && p->has_key && (!c->key || p->key == c->key))
 			p->has_key = p->is_key_shared = false;
 	}
 }

@@ -365,6 +365,24 @@ def two_paths(t):
     assert a("register 0") == "ok paths=4\n" and a.keys() == []
 
 
+@test
+def preempting_all_others_keeps_our_paths(t):
+    """Key 0 takes the registrations of all other nexuses: those of our own further paths are made again."""
+    lio = Lio(t)
+    iqn, number, _ = lio.one_disk()
+    a = Side(t, "a", iqn, number, lio.portals)
+    b = Side(t, "b", iqn, number, [lio.portals[0]])
+    a.fs.ctl(f"targets/{iqn}/lun{number}", "policy round-robin")
+    b("register 0xbb")
+    a("register 0xaa", "reserve write-exclusive-all-registrants", "preempt 0")
+    wait_for(lambda: a.keys() == [0xaa] * 2, "both paths are registered, and nobody else")
+    before = used(a)
+    for n in range(8):
+        a.write(n)
+    assert all(x > y for x, y in zip(used(a), before)), "both paths are written by"
+    assert not can(b.write)
+
+
 def used(side):
     """Commands sent by each path."""
     where = ("targets", side.iqn, f"lun{side.number}", "paths")
