@@ -97,6 +97,7 @@ int disk_set_geometry(struct disk *d, const struct capacity *c, const struct blo
 	if (d->block_bytes && d->block_bytes != c->block_bytes &&
 	    (d->active_count || !list_is_empty(&d->waiting)))
 		return -EBUSY;
+	d->changes += d->blocks != c->blocks;
 	d->blocks = c->blocks;
 	d->block_bytes = c->block_bytes;
 	d->max_command_blocks = max_blocks;
@@ -146,15 +147,15 @@ static bool ranges_meet(const struct disk_io *a, const struct disk_io *b)
 	return a->lba < b->lba + b->blocks && b->lba < a->lba + a->blocks;
 }
 
-/* May @io not be in flight together with @other? Two writes of whole blocks may: which of them
- * is the later one is for their senders to settle. A read-modify-write may not meet any write:
- * it would put back bytes that were there before. */
 static bool is_write(const struct disk_io *io)
 {
 	return io->op == DISK_WRITE || io->op == DISK_PUNCH || io->op == DISK_ZERO ||
 	       io->op == DISK_COPY;
 }
 
+/* May @io not be in flight together with @other? Two writes of whole blocks may: which of them
+ * is the later one is for their senders to settle. A read-modify-write may not meet any write:
+ * it would put back bytes that were there before. */
 static bool io_excludes(const struct disk_io *io, const struct disk_io *other)
 {
 	return is_write(other) && (io->is_unaligned || other->is_unaligned) &&
@@ -211,6 +212,8 @@ static void disk_release(struct disk *d, struct disk_io *io)
 	if (io->bounce)
 		pool_put(d->bounce, io->bounce);
 	io->bounce = NULL;
+	if (io->op == DISK_COPY)
+		disk_unref(io->source);
 	io->state = DISK_IO_DONE;
 	if (!list_is_empty(&d->waiting)) /* not now: a caller may walk the lists */
 		loop_call_queue(d->loop, &d->finish);
@@ -716,6 +719,7 @@ static void disk_task_done(struct task *t)
 	bool is_exact = !disk_range_is(io) || disk_range_is_exact(d, io);
 	struct disk_verdict v = disk_judge(t, is_exact, io->why, sizeof(io->why));
 
+	d->changes += t->direction == TASK_WRITE; /* also if it failed: a part may be done */
 	if (p) {
 		p->lane.in_flight--;
 		if (v.class != SENSE_PATH)
@@ -828,6 +832,8 @@ int disk_submit_until(struct disk *d, struct disk_io *io, int64_t deadline_us)
 	io->deadline_us =
 		deadline_us ? deadline_us : loop_now_us(d->loop) + d->timeout_ms * 1000;
 	list_init(&io->link);
+	if (io->op == DISK_COPY)
+		disk_ref(io->source);
 	task_init(&io->task, TASK_SCSI, disk_task_done);
 	if (disk_range_is(io)) {
 		io->lba = io->next_lba = io->offset / d->block_bytes;
@@ -864,19 +870,58 @@ bool disk_is_dirty(const struct disk *d)
 void disk_written(struct disk *d)
 {
 	d->written++;
+	d->changes++;
 }
 
 void disk_lost_write(struct disk *d)
 {
-	d->losses++;
+	static uint64_t losses; /* of all disks: they can be compared when two become one */
+
+	d->losses = ++losses;
 }
 
-/* Each path tells of it, by the first command that it carries again. */
-bool disk_lost_power(struct disk *d, const struct path *p)
+void disk_take_over(struct disk *d, const struct disk *from)
 {
-	if (!disk_is_dirty(d) || (d->power_us && p && p->ok_us <= d->power_us))
+	bool is_owed = d->losses != d->losses_told || from->losses != from->losses_told;
+
+	if (disk_is_dirty(from))
+		d->written++;
+	d->changes = MAX(d->changes, from->changes) + 1;
+	d->losses = MAX(d->losses, from->losses);
+	d->losses_told = is_owed ? 0 : d->losses;
+	d->outages += from->outages;
+}
+
+/* Has a path told of the last outage that has stood since? Then there was no other one. */
+static bool is_outage_known(const struct disk *d)
+{
+	list_for_each(pos, &d->paths) {
+		const struct path *p = list_entry(pos, struct path, link);
+
+		if (p->outage == d->outages && p->outage_failures == p->stats.failures &&
+		    path_is_usable(p))
+			return true;
+	}
+	return false;
+}
+
+/* Each path tells of it, by the first command that it carries again: of the last outage, when it
+ * has not told of that, nor carried anything since. In doubt it is another one: to fail a flush for
+ * nothing is better than to let it succeed over what is lost. */
+bool disk_lost_power(struct disk *d, struct path *p)
+{
+	bool is_old = p && p->outage < d->outages && p->ok_us <= d->outage_us && is_outage_known(d);
+
+	if (!is_old) {
+		d->outages++;
+		d->outage_us = loop_now_us(d->loop);
+	}
+	if (p) {
+		p->outage = d->outages;
+		p->outage_failures = p->stats.failures;
+	}
+	if (is_old || !disk_is_dirty(d))
 		return false;
-	d->power_us = loop_now_us(d->loop);
 	disk_lost_write(d);
 	return true;
 }

@@ -25,14 +25,14 @@
  *                again by disk_kick(), fails at its deadline
  *   DONE         done() is about to run or has run                      -
  *
- * Requests about a range of blocks (punch, zero, seek) are a row of commands, see disk_range.h;
+ * Requests about a range of blocks (punch, zero, copy, seek) are a row of commands, see disk_range.h;
  * each of these has the deadline of a request of its own, since a range may be the whole disk.
  *
- * What is sent again. READ, WRITE and SYNCHRONIZE CACHE, UNMAP, WRITE SAME and
- * GET LBA STATUS of a disk are, whatever became of the first: they say where, not "next", so that
- * twice does what once does. (Not so for commands of
- * the control path: query.h.) A request leaves its range only at its end, so nothing of ours
- * gets between two attempts.
+ * What is sent again. READ, WRITE and SYNCHRONIZE CACHE, UNMAP, WRITE SAME, EXTENDED COPY and
+ * GET LBA STATUS of a disk are, whatever became of the first: they say where, not "next", so
+ * that twice does what once does. (Of a copy, because its source and its destination do not
+ * overlap. Not so for commands of the control path: query.h.) A request leaves its range only
+ * at its end, so nothing of ours gets between two attempts.
  *
  *   what came back                         what is done
  *   not answered: never sent, maybe        again, by another path if there is one, as soon as
@@ -58,8 +58,9 @@
  *
  * A flush succeeds only when all that was acknowledged before is safe. Two things tell that it is
  * not: a deferred error (SPC-4 4.5.5), and that the unit was without power (29/01) while its
- * write cache held something; the next flush of everybody who flushes fails then, once. 29/00, which is told after any
- * reset and by some targets for each new session, proves nothing: it is an event, no error. */
+ * write cache held something; the next flush of everybody who flushes fails then, once. 29/00,
+ * which is told after any reset and by some targets for each new session, proves nothing: it is
+ * an event, no error. */
 #ifndef ISCSIFS_DISK_H
 #define ISCSIFS_DISK_H
 
@@ -108,14 +109,14 @@ struct disk_io {
 	/* set by the caller */
 	enum disk_op op;
 	bool is_fua;	 /* a write that is durable when done() runs */
-	/* Of disk->losses, how many whoever flushes, or writes with @is_fua, knows of; one more
-	 * makes it fail once. NULL: what nobody was told of. Must stay until done(). */
+	/* The last of disk->losses that whoever flushes, or writes with @is_fua, knows of; a later
+	 * one makes it fail once. NULL: what nobody was told of. Must stay until done(). */
 	uint64_t *losses_told;
 	uint64_t offset; /* bytes; any */
 	uint32_t bytes; /* up to DISK_IO_BYTES_MAX; offset + bytes within the disk (checked) */
 	uint64_t length; /* of a punch, zero or copy, in bytes; the same holds */
-	const struct disk *source; /* of a copy: by the same target; must stay until done() */
-	uint64_t source_offset;	   /* bytes; whole blocks within it */
+	struct disk *source;	 /* of a copy; a reference is held until done() */
+	uint64_t source_offset;	 /* bytes; whole blocks within it */
 	uint8_t *data;	 /* punch, zero, seek: DISK_RANGE_SCRATCH_BYTES for our own use */
 	/* Runs once, never from inside disk_submit(): 0, or -errno (a read's @data is then
 	 * worthless). Of a range: -EOPNOTSUPP, the unit cannot do it; then, and at any failure, a
@@ -204,10 +205,14 @@ struct disk {
 	/* Commands that may have left something in the unit's write cache, and how many of them a
 	 * SYNCHRONIZE CACHE has covered. Equal: a flush has nothing to do. */
 	uint64_t written, flushed;
-	/* How often something acknowledged was lost, and how many of these somebody was told of.
-	 * Each flusher is told once of what he does not know yet (disk_io.losses_told). */
+	uint64_t changes; /* commands that may have changed what is on the medium, or how much fits */
+	/* The last time that something acknowledged was lost, in a count of these over all disks, and
+	 * the last one that somebody was told of. Each flusher is told once of what he does not know
+	 * yet (disk_io.losses_told), also when his disk has become part of another one. */
 	uint64_t losses, losses_told;
-	int64_t power_us; /* loop time of the last loss by power; 0: none */
+	/* How often the unit was without power, and the last time (loop time). Each path tells. */
+	uint64_t outages;
+	int64_t outage_us;
 	bool is_gone;	     /* everything ends with -@gone_errno */
 	int gone_errno;
 	int64_t timeout_ms;   /* of a request */
@@ -258,13 +263,15 @@ int disk_submit_until(struct disk *d, struct disk_io *io, int64_t deadline_us);
 uint32_t disk_piece_bytes(const struct disk *d);
 /* The unit was without power, says @p (NULL: nobody knows who): what its write cache held is lost.
  * False: there was nothing in it, or it is the same loss that was told by another path. */
-bool disk_lost_power(struct disk *d, const struct path *p);
+bool disk_lost_power(struct disk *d, struct path *p);
 /* Something that was acknowledged is lost. */
 void disk_lost_write(struct disk *d);
 /* What its units say of their write caches. */
 void disk_set_caches(struct disk *d, bool has_write_cache, bool has_fua);
 /* Somebody else wrote to the unit: a flush has something to do. */
 void disk_written(struct disk *d);
+/* @from becomes part of @d: what its flushers have to be told is not forgotten. */
+void disk_take_over(struct disk *d, const struct disk *from);
 /* Something may be in the unit's write cache. */
 bool disk_is_dirty(const struct disk *d);
 /* Someone does not want to wait any longer: a request not yet sent is taken back (true: done()

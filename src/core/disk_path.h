@@ -95,6 +95,8 @@ struct path {
 	unsigned legacy_life; /* session->lives when it did RESERVE of SCSI-2; 0: it did not */
 
 	int64_t ok_us; /* loop time of the last command that went well; 0: none did */
+	/* The last of disk->outages that it told of, and its stats.failures then. */
+	uint64_t outage, outage_failures;
 	unsigned errors_in_row;
 	int64_t error_us; /* loop time of the last one: those sent before do not count again */
 	struct query *look; /* under way: to find out how it is (disk_watch.c) */

@@ -96,10 +96,20 @@ bool disk_provision_can(const struct disk_provision *p, bool is_punch)
 	return find_way(p, is_punch, &step);
 }
 
+/* A target that does not have the source could take another unit for it. */
+static bool is_source_everywhere(const struct disk *from, const struct disk *to)
+{
+	list_for_each(pos, &to->paths)
+		if (!disk_path_find(from, list_entry(pos, struct path, link)->session))
+			return false;
+	return true;
+}
+
 bool disk_can_copy(const struct disk *from, const struct disk *to)
 {
 	return to->name_for_copy.can_copy && from->name_for_copy.naa_bytes &&
-	       to->name_for_copy.naa_bytes && from->block_bytes == to->block_bytes;
+	       to->name_for_copy.naa_bytes && from->block_bytes == to->block_bytes &&
+	       is_source_everywhere(from, to);
 }
 
 bool disk_range_is(const struct disk_io *io)
@@ -182,8 +192,6 @@ static int plan(const struct disk *d, struct disk_io *io)
 {
 	if (io->next_lba == end_lba(io))
 		return 1;
-	if (io->is_cancelled)
-		return -EINTR;
 	if (io->op == DISK_COPY) {
 		io->range.step = RANGE_COPY;
 		return disk_can_copy(io->source, d) ? 0 : -EOPNOTSUPP;
@@ -380,6 +388,8 @@ static int fill_advance(const struct disk *d, struct disk_io *io)
 
 int disk_range_advance(struct disk *d, struct disk_io *io)
 {
+	if (io->is_cancelled)
+		return -EINTR;
 	switch (io->range.step) {
 	case RANGE_UNMAP:
 		if (!can_check(&d->provision)) /* not any more, perhaps: see find_way() */

@@ -89,7 +89,7 @@ static bool is_hidden(const struct disk *d)
 }
 
 /* @p: NULL when it has been removed since. */
-static void was_reset(struct disk *d, const struct path *p, enum sense_class what)
+static void was_reset(struct disk *d, struct path *p, enum sense_class what)
 {
 	if (what == SENSE_POWER_ON && disk_lost_power(d, p))
 		event_emit(daemon_of(d), EVENT_CACHE_LOST,

@@ -332,10 +332,7 @@ void lun_merge(struct lun *l, const struct lun_facts *f)
 	event_emit(l->target->daemon, EVENT_PATH_ADDED, "%s: %s lun %u is the same disk",
 		   twin->disk->name, l->target->name, l->number);
 	l->is_merge_told = false;
-	if (disk_is_dirty(l->disk))
-		disk_written(twin->disk);
-	if (l->disk->losses != l->disk->losses_told)
-		disk_lost_write(twin->disk);
+	disk_take_over(twin->disk, l->disk);
 	move_paths(l->disk, twin->disk);
 	move_units(l->disk, twin->disk);
 	lun_combine(twin->disk);

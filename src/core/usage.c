@@ -18,7 +18,7 @@
 struct usage {
 	bool is_known, is_counting;
 	uint64_t mapped;  /* blocks, if it is known */
-	uint64_t written; /* disk->written when the count began */
+	uint64_t changes; /* disk->changes when the count began */
 	int64_t next_us;  /* loop time: not before */
 };
 
@@ -91,7 +91,7 @@ static bool is_wanted(const struct lun *l)
 	if (!can_tell(l) || l->target->daemon->is_shutting_down)
 		return false;
 	return !u || (!u->is_counting && loop_now_us(l->obj.loop) >= u->next_us &&
-		      (!u->is_known || u->written != l->disk->written));
+		      (!u->is_known || u->changes != l->disk->changes));
 }
 
 void usage_look(struct lun *l)
@@ -104,7 +104,7 @@ void usage_look(struct lun *l)
 	if (!l->usage)
 		l->usage = g_new0(struct usage, 1);
 	l->usage->is_counting = true;
-	l->usage->written = l->disk->written;
+	l->usage->changes = l->disk->changes;
 	c = g_new0(struct count, 1);
 	c->lun = l;
 	object_ref(&l->obj);
@@ -121,7 +121,7 @@ uint64_t usage_bytes(struct lun *l)
 
 	usage_look(l);
 	if (!l->usage || !l->usage->is_known || !can_tell(l) ||
-	    l->usage->written != l->disk->written)
+	    l->usage->changes != l->disk->changes)
 		return size;
 	return MIN(size, MAX(l->usage->mapped * l->disk->block_bytes, LEAST_BYTES));
 }

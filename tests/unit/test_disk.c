@@ -768,6 +768,93 @@ static void test_disk_power_lost_with_a_full_cache_fails_the_next_flush(void)
 	free(r);
 }
 
+static struct session other_session;
+
+/* By another session; not used for I/O as long as it is not verified. */
+static struct path *add_path(void)
+{
+	const uint8_t lun[8] = { 0, 3 };
+
+	memset(&other_session, 0, sizeof(other_session));
+	object_init(&other_session.obj, loop, OBJECT_SESSION, session_free_);
+	return disk_path_add(disk, NULL, &other_session, lun);
+}
+
+static void write_a_block(struct request *r)
+{
+	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), 0);
+	answer(first());
+	CU_ASSERT_TRUE(disk_is_dirty(disk));
+}
+
+/* Every path has its own unit attention of it, and some come late. */
+static void test_disk_power_lost_once_is_told_by_two_paths(void)
+{
+	struct request *r = request_new();
+	struct path *other;
+
+	setup(2);
+	other = add_path();
+	disk_set_caches(disk, true, false);
+	disk->flushed = disk->written;
+	CU_ASSERT_FALSE(disk_lost_power(disk, path)); /* nothing was in it */
+	write_a_block(r);
+	CU_ASSERT_FALSE(disk_lost_power(disk, other)); /* that was before the write */
+	CU_ASSERT_EQUAL(disk->losses, disk->losses_told);
+	CU_ASSERT_TRUE(disk_lost_power(disk, path)); /* the next one */
+	CU_ASSERT_FALSE(disk_lost_power(disk, other));
+	object_gone(&other_session.obj);
+	teardown();
+	free(r);
+}
+
+static void test_disk_power_lost_twice_is_told_by_another_path(void)
+{
+	struct request *r = request_new();
+	struct path *other;
+
+	setup(2);
+	other = add_path();
+	disk_set_caches(disk, true, false);
+	disk->flushed = disk->written;
+	disk_lost_power(disk, path);
+	disk_lost_power(disk, other);
+	write_a_block(r);
+	CU_ASSERT_TRUE(disk_lost_power(disk, other)); /* the first path does not come back */
+	/* It has told of the last one, but was away since: is that one meant or another? */
+	disk->flushed = disk->written;
+	CU_ASSERT_FALSE(disk_lost_power(disk, path));
+	CU_ASSERT_FALSE(disk_lost_power(disk, path));
+	write_a_block(r);
+	path->is_lost = true;
+	disk_path_update(path);
+	CU_ASSERT_TRUE(disk_lost_power(disk, other));
+	object_gone(&other_session.obj);
+	teardown();
+	free(r);
+}
+
+static void test_disk_counts_changes_without_a_write_cache(void)
+{
+	struct request *r = request_new();
+	struct capacity c = { .blocks = BLOCKS / 2, .block_bytes = BLOCK };
+	uint64_t before;
+
+	setup(2);
+	before = disk->changes;
+	CU_ASSERT_EQUAL(submit(r, DISK_READ, 0, BLOCK), 0);
+	answer(first());
+	CU_ASSERT_EQUAL(disk->changes, before);
+	CU_ASSERT_EQUAL(submit(r, DISK_WRITE, 0, BLOCK), 0);
+	answer(first());
+	CU_ASSERT_EQUAL(disk->changes, before + 1);
+	CU_ASSERT_FALSE(disk_is_dirty(disk));
+	CU_ASSERT_EQUAL(disk_set_geometry(disk, &c, NULL), 0);
+	CU_ASSERT_EQUAL(disk->changes, before + 2);
+	teardown();
+	free(r);
+}
+
 static void test_disk_flush_without_write_cache_sends_nothing(void)
 {
 	struct request *r = request_new();
@@ -936,6 +1023,9 @@ UNIT_MAIN("disk", UNIT(test_disk_reads_whole_blocks_with_one_command),
 	  UNIT(test_disk_deferred_error_fails_the_next_flush),
 	  UNIT(test_disk_flushes_what_was_written_since),
 	  UNIT(test_disk_power_lost_with_a_full_cache_fails_the_next_flush),
+	  UNIT(test_disk_power_lost_once_is_told_by_two_paths),
+	  UNIT(test_disk_power_lost_twice_is_told_by_another_path),
+	  UNIT(test_disk_counts_changes_without_a_write_cache),
 	  UNIT(test_disk_flush_without_write_cache_sends_nothing),
 	  UNIT(test_disk_waits_for_a_bounce_buffer), UNIT(test_disk_shutdown_ends_what_waits),
 	  UNIT(test_disk_withdraws_what_was_not_sent),

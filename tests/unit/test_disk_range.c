@@ -380,10 +380,12 @@ static void test_range_check_goes_on_where_the_answer_ended(void)
 {
 	setup();
 	unit.extents_max = 1;
-	for (unsigned i = 0; i < 8; i++) /* in shreds, so that one extent is not all */
-		unit.is_mapped[20 + i] = true;
+	unit.keeps_from = 20; /* so that one extent is not all */
+	unit.keeps_to = 28;
 	CU_ASSERT_EQUAL(run(DISK_PUNCH, 10, 100), 0);
-	CU_ASSERT_STRING_EQUAL(sent, "UG");
+	CU_ASSERT_STRING_EQUAL(sent, "UGGWG");
+	CU_ASSERT_TRUE(is_zeroed_just_there(10, 100));
+	unit.keeps_from = unit.keeps_to = 0;
 	unit.is_garbled = true;
 	memset(unit.store, 0xa5, sizeof(unit.store));
 	CU_ASSERT_EQUAL(run(DISK_PUNCH, 10, 100), 0);
@@ -531,10 +533,31 @@ static void test_range_ends_where_it_is_cancelled(void)
 	disk->provision.max_write_same_blocks = 16;
 	CU_ASSERT_EQUAL(start(&r, DISK_ZERO, 0, 100), 0);
 	play_one();
-	r.io.is_cancelled = true;
+	CU_ASSERT_FALSE(disk_withdraw(&r.io));
 	play();
 	CU_ASSERT_EQUAL(r.result, -EINTR);
 	CU_ASSERT_TRUE(is_zeroed_just_there(0, 32)); /* whole commands, and no more of them */
+	/* Zeros written block by block, and looking for a hole, as well. */
+	unit.refuses_same = unit.refuses_same_unmap = disk->provision.refuses_write_same =
+		disk->provision.refuses_write_same_unmap = true;
+	unit.keeps_to = BLOCKS;
+	CU_ASSERT_EQUAL(start(&r, DISK_PUNCH, 0, BLOCKS), 0);
+	for (unsigned i = 0; i < 3; i++)
+		play_one();
+	CU_ASSERT_FALSE(disk_withdraw(&r.io));
+	memset(sent, 0, sizeof(sent));
+	play();
+	CU_ASSERT_EQUAL(r.result, -EINTR);
+	CU_ASSERT_EQUAL(strlen(sent), 1);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		unit.is_mapped[i] = i % 2;
+	unit.extents_max = 1;
+	CU_ASSERT_EQUAL(start(&r, DISK_SEEK_DATA, 0, 0), 0);
+	CU_ASSERT_FALSE(disk_withdraw(&r.io));
+	memset(sent, 0, sizeof(sent));
+	play();
+	CU_ASSERT_EQUAL(r.result, -EINTR);
+	CU_ASSERT_STRING_EQUAL(sent, "G");
 	teardown();
 }
 
@@ -706,10 +729,9 @@ static void test_range_seeks_where_all_is_data(void)
 
 /* --- copies --- */
 
-static int run_copy(const struct disk *from, uint64_t from_lba, uint64_t lba, uint64_t blocks)
+static int start_copy(struct disk *from, uint64_t from_lba, uint64_t lba, uint64_t blocks)
 {
 	struct request *r = &request;
-	int error;
 
 	memset(sent, 0, sizeof(sent));
 	memset(r, 0, sizeof(*r));
@@ -720,12 +742,18 @@ static int run_copy(const struct disk *from, uint64_t from_lba, uint64_t lba, ui
 	r->io.source_offset = from_lba * BLOCK;
 	r->io.data = r->scratch;
 	r->io.done = request_done;
-	error = disk_submit(disk, &r->io);
+	return disk_submit(disk, &r->io);
+}
+
+static int run_copy(struct disk *from, uint64_t from_lba, uint64_t lba, uint64_t blocks)
+{
+	int error = start_copy(from, from_lba, lba, blocks);
+
 	if (error)
 		return error;
 	play();
-	CU_ASSERT_EQUAL_FATAL(r->calls, 1);
-	return r->result;
+	CU_ASSERT_EQUAL_FATAL(request.calls, 1);
+	return request.result;
 }
 
 static void test_range_copies_within_the_unit(void)
@@ -747,6 +775,32 @@ static void test_range_copies_within_the_unit(void)
 	CU_ASSERT_STRING_EQUAL(sent, "C");
 	CU_ASSERT_EQUAL(run_copy(disk, 3, 2000, 900), -EOPNOTSUPP);
 	CU_ASSERT_STRING_EQUAL(sent, ""); /* learnt */
+	teardown();
+}
+
+/* Its last LUN may become part of another disk meanwhile. */
+static void test_range_copy_keeps_its_source(void)
+{
+	const uint8_t lun[8] = { 0, 4 };
+	struct capacity c = { .blocks = BLOCKS, .block_bytes = BLOCK };
+	struct disk *from;
+
+	setup();
+	from = disk_new(loop, NULL, NULL);
+	CU_ASSERT_EQUAL(disk_set_geometry(from, &c, NULL), 0);
+	disk->name_for_copy = (struct disk_name){ .naa = { 0x60, 0x01 }, .naa_bytes = 16,
+						  .can_copy = true };
+	from->name_for_copy = (struct disk_name){ .naa = { 0x60, 0x01 }, .naa_bytes = 16 };
+	/* A target that does not have it could not copy from it. */
+	CU_ASSERT_EQUAL(run_copy(from, 0, 2000, 10), -EOPNOTSUPP);
+	CU_ASSERT_STRING_EQUAL(sent, "");
+	disk_path_add(from, NULL, &session, lun);
+	CU_ASSERT_EQUAL(start_copy(from, 0, 2000, 10), 0);
+	disk_unref(from);
+	loop_run_once(loop, 0);
+	play();
+	CU_ASSERT_EQUAL(request.result, 0);
+	CU_ASSERT_STRING_EQUAL(sent, "C");
 	teardown();
 }
 
@@ -802,4 +856,5 @@ UNIT_MAIN("disk_range", UNIT(test_range_hole_is_unmapped_and_checked),
 	  UNIT(test_range_out_of_bounds_or_read_only),
 	  UNIT(test_range_waits_for_a_write_of_a_part_of_a_block), UNIT(test_range_seeks),
 	  UNIT(test_range_seeks_where_all_is_data),
-	  UNIT(test_range_copies_within_the_unit), UNIT(test_range_abilities_of_a_unit_and_of_two))
+	  UNIT(test_range_copies_within_the_unit), UNIT(test_range_copy_keeps_its_source),
+	  UNIT(test_range_abilities_of_a_unit_and_of_two))

@@ -468,6 +468,7 @@ static void test_lun_twins_keep_what_is_not_flushed(void)
 	struct nexus *n = begin(), *m;
 	struct lun_facts f = disk_facts(1, "naa.1");
 	struct lun *a = find(n, &f), *b;
+	uint64_t before, told;
 
 	other_target(&m);
 	lun_found(m, &f);
@@ -476,12 +477,18 @@ static void test_lun_twins_keep_what_is_not_flushed(void)
 	a->disk->flushed = a->disk->written;
 	b->disk->flushed = b->disk->written;
 	disk_written(b->disk); /* acknowledged */
+	disk_lost_write(a->disk);
+	a->disk->losses_told = before = a->disk->losses;
 	disk_lost_write(b->disk);
+	told = b->disk->losses;
 	CU_ASSERT_FALSE(disk_is_dirty(a->disk));
 	find_twin(m, a, &f);
 	CU_ASSERT_PTR_EQUAL(a->disk, b->disk);
 	CU_ASSERT_TRUE(disk_is_dirty(a->disk));
 	CU_ASSERT_NOT_EQUAL(a->disk->losses, a->disk->losses_told);
+	/* Who was told of the last one knows all; who knew of another one does not. */
+	CU_ASSERT_EQUAL(a->disk->losses, told);
+	CU_ASSERT_NOT_EQUAL(a->disk->losses, before);
 	loop_run_once(loop, 0);
 	end();
 }
