@@ -15,7 +15,6 @@ enum {
 	LIST_HEADER = 8, /* PRGENERATION, ADDITIONAL LENGTH */
 	KEY_BYTES = 8,
 	HELD_BYTES = 16, /* 6.15.3: what follows the header */
-	CAPABILITIES_BYTES = 8,
 	STATUS_HEADER = 24, /* 6.15.5: a descriptor before its TransportID */
 	TYPE_MASK = 0x0f,
 	APTPL = 0x01, /* byte 20 of the parameters, 6.16.3 */
@@ -183,24 +182,6 @@ int reserve_held_decode(const uint8_t *data, size_t len, struct reserve_held *re
 	ret->is_held = true;
 	ret->key = get_be64(data + 8);
 	ret->type = data[21] & TYPE_MASK;
-	return 0;
-}
-
-int reserve_capabilities_decode(const uint8_t *data, size_t len,
-				struct reserve_capabilities *ret)
-{
-	if (len < CAPABILITIES_BYTES || get_be16(data) < CAPABILITIES_BYTES)
-		return -EPROTO;
-	*ret = (struct reserve_capabilities){
-		.has_all_ports = data[2] & 0x04,
-		.can_be_kept = data[2] & 0x01,
-		.is_kept = data[3] & 0x01,
-		.has_legacy = data[2] & 0x10,
-		.has_types = data[3] & 0x80,
-	};
-	/* 6.15.4: byte 4 has types 1 to 7 by their numbers, byte 5 type 8. */
-	if (ret->has_types)
-		ret->types = (uint16_t)((data[4] & 0xea) | (data[5] & 0x01) << 8);
 	return 0;
 }
 

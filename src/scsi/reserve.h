@@ -13,7 +13,6 @@
 enum reserve_in {
 	RESERVE_READ_KEYS = 0x00,
 	RESERVE_READ_RESERVATION = 0x01,
-	RESERVE_REPORT_CAPABILITIES = 0x02,
 	RESERVE_READ_FULL_STATUS = 0x03,
 };
 /* ... and OUT. */
@@ -79,18 +78,6 @@ struct reserve_held {
 };
 /* READ RESERVATION. 0 or -EPROTO. */
 int reserve_held_decode(const uint8_t *data, size_t len, struct reserve_held *ret);
-
-struct reserve_capabilities {
-	bool has_all_ports; /* ATP_C: a registration may be for all target ports */
-	bool can_be_kept;   /* PTPL_C */
-	bool is_kept;	    /* PTPL_A: it is, now */
-	bool has_legacy;    /* CRH: RESERVE and RELEASE get along with it */
-	bool has_types;	    /* @types is valid (TMV) */
-	uint16_t types;	    /* bit 1u << type */
-};
-/* REPORT CAPABILITIES. 0 or -EPROTO. */
-int reserve_capabilities_decode(const uint8_t *data, size_t len,
-				struct reserve_capabilities *ret);
 
 #define RESERVE_NAME_MAX 223 /* of an iSCSI name: RFC 7143 4.2.7.1 */
 

@@ -158,7 +158,6 @@ static void fuzz_provision(const uint8_t *data, size_t len)
 
 static void fuzz_reserve(const uint8_t *data, size_t len)
 {
-	struct reserve_capabilities c;
 	struct reserve_registrant r;
 	size_t count = reserve_keys_count(data, len), at = 0, before = 0;
 	struct reserve_held held;
@@ -170,8 +169,6 @@ static void fuzz_reserve(const uint8_t *data, size_t len)
 		MUST(8 + count * 8 <= len && 8 + count * 8 <= needed);
 	if (reserve_held_decode(data, len, &held) == 0)
 		MUST(reserve_type_name(held.type) && (held.is_held || !held.key));
-	if (reserve_capabilities_decode(data, len, &c) == 0)
-		MUST(c.has_types || !c.types);
 	for (; reserve_status_next(data, len, &at, &r); before = at) {
 		MUST(at > before && at <= len);
 		MUST(strnlen(r.name, sizeof(r.name)) < sizeof(r.name));

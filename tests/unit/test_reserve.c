@@ -51,8 +51,6 @@ static void test_reserve_in_commands(void)
 		  0x0102);
 	CHECK_CDB("\x5e\x01\x00\x00\x00\x00\x00\x00\x18\x00", reserve_in_cdb,
 		  RESERVE_READ_RESERVATION, 24);
-	CHECK_CDB("\x5e\x02\x00\x00\x00\x00\x00\x00\x08\x00", reserve_in_cdb,
-		  RESERVE_REPORT_CAPABILITIES, 8);
 	CHECK_CDB("\x5e\x03\x00\x00\x00\x00\x00\xff\xff\x00", reserve_in_cdb,
 		  RESERVE_READ_FULL_STATUS, 65535);
 }
@@ -146,28 +144,6 @@ static void test_reserve_held_tells_key_and_type(void)
 	CU_ASSERT_EQUAL(h.generation, 8);
 	for (size_t len = 0; len < sizeof(held); len++)
 		CU_ASSERT_EQUAL(reserve_held_decode(held, len, &h), -EPROTO);
-}
-
-static void test_reserve_capabilities(void)
-{
-	static const uint8_t all[] = { 0, 8, 0x1d, 0x81, 0xea, 0x01, 0, 0 };
-	static const uint8_t few[] = { 0, 8, 0x00, 0x80, 0x20, 0x00, 0, 0 };
-	static const uint8_t silent[] = { 0, 8, 0x01, 0x00, 0xea, 0x01, 0, 0 };
-	static const uint8_t two[] = { 0, 7, 0, 0, 0, 0, 0, 0 };
-	struct reserve_capabilities c;
-
-	CU_ASSERT_EQUAL(reserve_capabilities_decode(all, sizeof(all), &c), 0);
-	CU_ASSERT_TRUE(c.has_all_ports && c.can_be_kept && c.is_kept && c.has_legacy);
-	CU_ASSERT_TRUE(c.has_types);
-	CU_ASSERT_EQUAL(c.types, 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8);
-	CU_ASSERT_EQUAL(reserve_capabilities_decode(few, sizeof(few), &c), 0);
-	CU_ASSERT_FALSE(c.has_all_ports || c.can_be_kept || c.is_kept || c.has_legacy);
-	CU_ASSERT_EQUAL(c.types, 1 << RESERVE_WRITE_EXCLUSIVE_REGISTRANTS);
-	CU_ASSERT_EQUAL(reserve_capabilities_decode(silent, sizeof(silent), &c), 0);
-	CU_ASSERT_FALSE(c.has_types);
-	CU_ASSERT_EQUAL(c.types, 0);
-	CU_ASSERT_EQUAL(reserve_capabilities_decode(all, 7, &c), -EPROTO);
-	CU_ASSERT_EQUAL(reserve_capabilities_decode(two, sizeof(two), &c), -EPROTO);
 }
 
 /* ---- full status ---- */
@@ -301,7 +277,7 @@ UNIT_MAIN("reserve", UNIT(test_reserve_types_have_names_both_ways),
 	  UNIT(test_reserve_in_commands), UNIT(test_reserve_out_commands),
 	  UNIT(test_reserve_out_parameters), UNIT(test_reserve_of_old),
 	  UNIT(test_reserve_keys_as_far_as_they_came),
-	  UNIT(test_reserve_held_tells_key_and_type), UNIT(test_reserve_capabilities),
+	  UNIT(test_reserve_held_tells_key_and_type),
 	  UNIT(test_reserve_status_names_registrants),
 	  UNIT(test_reserve_status_cut_anywhere_tells_whole_ones_only),
 	  UNIT(test_reserve_status_with_bad_names_has_none),
