@@ -602,7 +602,8 @@ int conn_ping(struct conn *c, void (*done)(struct conn *c, int64_t rtt_us, void 
 
 	if (c->nop.state == TASK_QUEUED || c->nop.state == TASK_SENT)
 		return -EBUSY;
-	if (c->state != CONN_LOGGED_IN)
+	/* 11.14: after a Logout Request for the session nothing new goes by any connection. */
+	if (c->state != CONN_LOGGED_IN || session_is_leaving(c->session))
 		return -ENOTCONN;
 	c->nop.is_immediate = true;
 	r = conn_submit_control(c, &c->nop);

@@ -522,6 +522,11 @@ static bool session_is_leaving_by(const struct conn *c)
 	return c->state == CONN_IN_LOGOUT && c->logout.function == ISCSI_LOGOUT_SESSION;
 }
 
+bool session_is_leaving(const struct session *s)
+{
+	return session_count_conns(s, session_is_leaving_by);
+}
+
 static void session_logout_finish(struct session *s, GError *err)
 {
 	if (s->logout_done && !s->logout_error)

@@ -356,6 +356,8 @@ void session_task_finish(struct session *s, struct task *t, enum task_result res
 void session_task_lost(struct session *s, struct task *t, enum task_result result);
 void session_conn_logged_in(struct session *s, struct conn *c);
 void session_init_conn(struct conn *c);
+/* A Logout Request for the session has been sent, or is about to be. */
+bool session_is_leaving(const struct session *s);
 /* @c is closed: whoever asked for its removal is told. */
 void session_removal_ends(struct conn *c);
 /* Nobody may log in or recover for so long (Time2Wait). */
