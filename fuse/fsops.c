@@ -206,20 +206,14 @@ static struct lun *lun_of(const struct node *n)
 	return container_of(n->obj, struct lun, obj);
 }
 
-/* O_DIRECT sees what is dirty in the cache only the usual way (FS_DIRECT_OPEN_MINOR). */
-static bool is_direct(const struct fs *fs, const struct node *n, int flags)
-{
-	return lun_of(n)->cache == CACHE_NONE ||
-	       (flags & O_DIRECT && fs->has_direct_open && !fs->has_writeback);
-}
-
-/* Others have it open, by this name: what is cached is what they wrote and read. */
+/* Others have it open, by this name: what is cached is what they wrote and read. Those past the
+ * cache, such as loop devices, do not count: they may stay for good. */
 static bool keeps_cache(const struct node *n)
 {
 	const struct lun *l = lun_of(n);
 
 	/* ... and not by an inode that was renewed since. */
-	return n->opens > 1 && n->opens == l->open_count && !l->disk->luns->next;
+	return n->cached > 1 && n->cached == l->open_cached && !l->disk->luns->next;
 }
 
 /* libfuse 3.14 knows no FOPEN_PARALLEL_DIRECT_WRITES: the answer as the kernel wants it. */
@@ -237,7 +231,7 @@ static int reply_open(fuse_req_t req, const struct handle *h, struct fuse_file_i
 {
 	const struct attr *row = h->node->row;
 
-	if (row->type == ATTR_DISK && is_direct(h->fs, h->node, fi->flags))
+	if (row->type == ATTR_DISK && !h->is_cached)
 		return reply_open_direct(req, h);
 	fi->fh = (uintptr_t)h;
 	fi->keep_cache = row->type == ATTR_DISK && keeps_cache(h->node);

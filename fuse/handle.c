@@ -67,6 +67,13 @@ static void count_pid(struct lun *lun, pid_t pid, int by)
 	}
 }
 
+/* O_DIRECT sees what is dirty in the cache only the usual way (FS_DIRECT_OPEN_MINOR). */
+static bool is_cached(const struct fs *fs, const struct lun *lun, int flags)
+{
+	return lun->cache != CACHE_NONE &&
+	       !(flags & O_DIRECT && fs->has_direct_open && !fs->has_writeback);
+}
+
 static int open_disk(struct handle *h)
 {
 	struct lun *lun = lun_of(h->node);
@@ -79,6 +86,8 @@ static int open_disk(struct handle *h)
 	lun->open_count++;
 	lun->open_writers += h->is_writer;
 	lun->open_mappers += h->is_mapper;
+	lun->open_cached += h->is_cached;
+	h->node->cached += h->is_cached;
 	h->losses_told = lun->disk->losses_told;
 	count_pid(lun, h->pid, 1);
 	return 0;
@@ -91,6 +100,8 @@ static void close_disk(struct handle *h)
 	lun->open_count--;
 	lun->open_writers -= h->is_writer;
 	lun->open_mappers -= h->is_mapper;
+	lun->open_cached -= h->is_cached;
+	h->node->cached -= h->is_cached;
 	count_pid(lun, h->pid, -1);
 }
 
@@ -218,10 +229,12 @@ int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct hand
 	int r = -EINPROGRESS;
 
 	h->is_writer = (flags & O_ACCMODE) != O_RDONLY;
-	h->is_mapper = h->is_writer && !(flags & O_DIRECT);
 	h->has_cursor = n->row->type == ATTR_CTL;
-	if (n->row->type == ATTR_DISK)
+	if (n->row->type == ATTR_DISK) {
 		h->pid = process_of(pid);
+		h->is_cached = is_cached(fs, lun_of(n), flags);
+		h->is_mapper = h->is_writer && h->is_cached && !(flags & O_DIRECT);
+	}
 	if (!h->is_writer)
 		question = n->row->fetch;
 	if (n->row->type == ATTR_DISK && h->is_writer && reservation_is_guarded(lun_of(n)))

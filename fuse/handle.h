@@ -41,6 +41,7 @@ struct handle {
 	pid_t pid;	 /* who opened it; 0: a process that we cannot see */
 	bool is_writer;
 	bool is_mapper;	       /* a writer through the page cache */
+	bool is_cached;	       /* the page cache is between it and us; else FOPEN_DIRECT_IO */
 	uint64_t losses_told;  /* of the disk's losses: disk.h */
 	/* texts */
 	GBytes *text; /* of fs->texts */

@@ -29,6 +29,7 @@ struct node {
 	uint64_t ino;
 	uint64_t lookups; /* that the kernel has not forgotten */
 	unsigned opens;
+	unsigned cached; /* of these, by the page cache: handle.c counts */
 	uint64_t size; /* that the kernel was told first, when it believes no other; 0: it does */
 	bool is_private; /* a ctl, or renewed: not in the table */
 };

@@ -36,7 +36,17 @@ struct attacher {
 	GQueue running;	 /* of struct job */
 	GList *waiters;	 /* of struct waiter */
 	GList *releases; /* of struct release, under way */
-	bool is_ending;
+	bool is_ending;	 /* nothing is attached any more */
+	bool is_over;	 /* nor detached */
+	struct ending *ending; /* NULL: none, or it has begun to detach what is left */
+};
+
+/* The end of the daemon waits for what has begun, then detaches what is left. */
+struct ending {
+	struct attacher *attacher;
+	struct loop_timer timer;
+	void (*done)(void *arg);
+	void *arg;
 };
 
 struct job {
@@ -49,6 +59,14 @@ struct job {
 	struct operation *op;  /* NULL: nobody waits */
 	bool is_attach;
 	bool is_unwanted; /* cancelled: what it made is to go again */
+};
+
+struct release {
+	struct attacher *attacher;
+	struct helper *helper;
+	GPtrArray *luns; /* references */
+	void (*done)(void *arg, const GError *err);
+	void *arg;
 };
 
 /* Waits until nothing of @target is being attached. */
@@ -134,22 +152,26 @@ static void forget_device(struct lun *l, const char *how)
 	set_device(l, NULL, NULL);
 }
 
+/* A release under way has it: what becomes of the device is told by that. */
+static bool is_being_released(const struct attacher *a, const struct lun *l)
+{
+	for (GList *k = a->releases; k; k = k->next)
+		if (g_ptr_array_find(((const struct release *)k->data)->luns, l, NULL))
+			return true;
+	return false;
+}
+
 const char *attach_device(struct lun *l)
 {
-	if (l->block && loopdev_is_over(l->block, l->block_path) == 0)
+	if (l->block && !is_being_released(attacher_of(l), l) &&
+	    loopdev_is_over(l->block, l->block_path) == 0)
 		forget_device(l, "was detached by somebody else");
 	return l->block;
 }
 
 /* ---- release ---- */
 
-struct release {
-	struct attacher *attacher;
-	struct helper *helper;
-	GPtrArray *luns; /* references */
-	void (*done)(void *arg, const GError *err);
-	void *arg;
-};
+static void end_goes_on(struct attacher *a);
 
 static void release_free(struct release *r)
 {
@@ -202,6 +224,7 @@ static void on_released(void *arg, const struct helper_answer *a)
 	else if (err)
 		log_warning("%s", err->message);
 	release_free(r);
+	end_goes_on(d->attacher);
 	daemon_release(d);
 }
 
@@ -239,10 +262,14 @@ static void release(struct attacher *a, const GPtrArray *luns, const char *how,
 	r->helper = start_helper(a, request, limit_ms, on_released, r);
 }
 
-void attach_release(struct daemon *d, const GPtrArray *luns, bool is_forced,
+void attach_release(struct daemon *d, const GPtrArray *luns, enum attach_release how,
 		    void (*done)(void *arg, const GError *err), void *arg)
 {
-	release(d->attacher, luns, is_forced ? "force" : "logout", RELEASE_MS, done, arg);
+	static const char *const words[] = {
+		[ATTACH_CHECK] = "check", [ATTACH_LOGOUT] = "logout", [ATTACH_FORCE] = "force"
+	};
+
+	release(d->attacher, luns, words[how], RELEASE_MS, done, arg);
 }
 
 static void release_one(struct lun *l, const char *how,
@@ -279,7 +306,7 @@ void attach_stop(struct lun *l, bool is_forced, struct operation *op)
 
 void attach_gone(struct lun *l)
 {
-	if (l->block && !attacher_of(l)->is_ending)
+	if (l->block && !attacher_of(l)->is_over)
 		release_one(l, "force", NULL, NULL);
 }
 
@@ -376,6 +403,7 @@ static void job_free(struct job *j)
 	g_free(j);
 	jobs_fill(a);
 	wake_waiters(a);
+	end_goes_on(a);
 }
 
 /* Takes @err. */
@@ -579,7 +607,7 @@ static bool has_twin_device(const struct lun *l)
 	for (GList *k = l->disk->luns; k; k = k->next) {
 		struct lun *other = k->data;
 
-		if (other != l && (other->block || has_attach(attacher_of(other), NULL, other)))
+		if (other != l && (attach_device(other) || has_attach(attacher_of(other), NULL, other)))
 			return true;
 	}
 	return false;
@@ -639,22 +667,52 @@ struct attacher *attacher_new(struct daemon *d)
 	return a;
 }
 
-static void give_up(struct attacher *a)
+/* Who waits for @j learns why it is not done. */
+static void job_tell_end(struct job *j)
+{
+	GError *err = NULL;
+
+	if (!j->op)
+		return;
+	error_set_errno(&err, ISDSC_SERVICE_NOT_RUNNING, EBUSY, "%s: lun %u: the daemon ends",
+			j->lun->target->name, j->lun->number);
+	operation_step(j->op, NULL, NULL);
+	operation_finish(j->op, err);
+	operation_unref(j->op);
+	j->op = NULL;
+}
+
+static void drop_waiting(struct attacher *a)
 {
 	struct job *j;
 
 	a->is_ending = true;
-	while ((j = g_queue_peek_head(&a->waiting)) || (j = g_queue_peek_head(&a->running))) {
-		GError *err = NULL;
+	while ((j = g_queue_peek_head(&a->waiting))) {
+		job_tell_end(j);
+		job_free(j);
+	}
+}
 
-		error_set_errno(&err, ISDSC_SERVICE_NOT_RUNNING, EBUSY,
-				"%s: lun %u: the daemon ends", j->lun->target->name,
-				j->lun->number);
+/* What a child says when it is killed counts: it may have made its device already. */
+static void kill_running(struct attacher *a)
+{
+	for (GList *k = a->running.head; k; k = k->next) {
+		struct job *j = k->data;
+
+		job_tell_end(j);
+		j->is_unwanted = true;
+		helper_kill(j->helper);
+	}
+}
+
+static void give_up(struct attacher *a)
+{
+	struct job *j;
+
+	drop_waiting(a);
+	while ((j = g_queue_peek_head(&a->running))) {
+		job_tell_end(j);
 		helper_cancel(j->helper);
-		if (j->op)
-			operation_finish(j->op, err);
-		else
-			g_error_free(err);
 		job_free(j);
 	}
 	while (a->releases) {
@@ -668,8 +726,10 @@ static void give_up(struct attacher *a)
 
 void attacher_stop(struct attacher *a)
 {
-	if (a)
-		give_up(a);
+	if (!a)
+		return;
+	a->is_over = true;
+	give_up(a);
 }
 
 void attacher_free(struct attacher *a)
@@ -680,11 +740,6 @@ void attacher_free(struct attacher *a)
 	g_free(a);
 }
 
-struct ending {
-	void (*done)(void *arg);
-	void *arg;
-};
-
 static void on_all_released(void *arg, const GError *err)
 {
 	struct ending *e = arg;
@@ -692,25 +747,53 @@ static void on_all_released(void *arg, const GError *err)
 	if (err)
 		log_warning("%s", err->message);
 	e->done(e->arg);
+	loop_timer_done(&e->timer);
 	g_free(e);
 }
 
-void attacher_shutdown(struct attacher *a, void (*done)(void *arg), void *arg)
+/* Everything that had begun has come to its end. */
+static void detach_rest(struct attacher *a)
 {
 	g_autoptr(GPtrArray) luns = g_ptr_array_new();
-	struct ending *e;
+	struct ending *e = g_steal_pointer(&a->ending);
 
-	give_up(a);
+	loop_timer_stop(&e->timer);
 	for (GList *t = a->daemon->targets; t; t = t->next)
 		for (GList *k = ((struct target *)t->data)->luns; k; k = k->next)
 			if (((struct lun *)k->data)->block)
 				g_ptr_array_add(luns, k->data);
-	if (!luns->len) {
-		done(arg);
-		return;
-	}
-	e = g_new0(struct ending, 1);
+	a->is_over = true;
+	if (luns->len)
+		release(a, luns, "force", SHUTDOWN_MS, on_all_released, e);
+	else
+		on_all_released(e, NULL);
+}
+
+static void end_goes_on(struct attacher *a)
+{
+	if (a->ending && !a->releases && g_queue_is_empty(&a->running))
+		detach_rest(a);
+}
+
+static void on_end_is_late(struct loop_timer *t)
+{
+	struct attacher *a = container_of(t, struct ending, timer)->attacher;
+
+	give_up(a);
+	end_goes_on(a);
+}
+
+void attacher_shutdown(struct attacher *a, void (*done)(void *arg), void *arg)
+{
+	struct ending *e = g_new0(struct ending, 1);
+
+	e->attacher = a;
 	e->done = done;
 	e->arg = arg;
-	release(a, luns, "force", SHUTDOWN_MS, on_all_released, e);
+	loop_timer_init(a->daemon->loop, &e->timer, on_end_is_late);
+	loop_timer_start(&e->timer, SHUTDOWN_MS);
+	drop_waiting(a);
+	kill_running(a);
+	a->ending = e;
+	end_goes_on(a);
 }

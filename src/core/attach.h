@@ -37,8 +37,9 @@ struct attacher *attacher_new(struct daemon *d);
 void attacher_stop(struct attacher *a);
 /* After attacher_stop(), when no unit is left. */
 void attacher_free(struct attacher *a);
-/* The daemon ends: nothing is attached any more; devices are detached, in use or not. @done
- * runs at once when there is none, else later, after a few seconds at most. */
+/* The daemon ends: nothing is attached any more; devices are detached, in use or not, after what
+ * is under way has ended. @done runs at once when there is nothing to do, else later, after a few
+ * seconds at most. */
 void attacher_shutdown(struct attacher *a, void (*done)(void *arg), void *arg);
 
 /* The verbs. "device=/dev/loopN" in the reply; EEXIST, EOPNOTSUPP (expose=none) ... */
@@ -58,11 +59,14 @@ void attach_resized(struct lun *l);
 void attach_gone(struct lun *l);
 /* Finishes @op when nothing is being attached of @t any more, or after two minutes. */
 void attach_wait(struct target *t, struct operation *op);
-/* Take the devices of @luns (of struct lun *; borrowed) away, if nobody uses them; and is
- * anything else in the way of a logout? @done runs later, once: with NULL, or EBUSY and all
- * their names.
- * @is_forced: in any case. */
-void attach_release(struct daemon *d, const GPtrArray *luns, bool is_forced,
+enum attach_release {
+	ATTACH_CHECK,  /* are they in use, or is anything else in the way of a logout? */
+	ATTACH_LOGOUT, /* the same, and if not, detach them */
+	ATTACH_FORCE,  /* detach them in any case */
+};
+/* The devices of @luns (of struct lun *; borrowed). @done runs later, once: with NULL, or EBUSY
+ * and the names of all that are in the way. */
+void attach_release(struct daemon *d, const GPtrArray *luns, enum attach_release how,
 		    void (*done)(void *arg, const GError *err), void *arg);
 
 #endif

@@ -304,7 +304,7 @@ struct helper *helper_start(struct helpers *all, const char *const argv[],
 	kill_child(h);
 	h->start_error = -r;
 	h->start_text = g_strdup_printf("no helper process could be started: %s%s", strerror(-r),
-					r == -ENOSYS ? " (that takes Linux 5.8 or newer)" : "");
+					r == -ENOSYS ? " (that takes Linux 5.9 or newer)" : "");
 	loop_call_queue(h->loop, &h->failed);
 	return h;
 }

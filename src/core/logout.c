@@ -5,9 +5,11 @@
  * brought back just ends. Cannot be cancelled: who no longer waits for it lets it go on.
  *
  *   phase      true in it                                                    next
- *   RELEASING  units are open, or have loop devices of ours: a child         CLOSING, LEAVING,
- *              process detaches those that nobody uses, and tells who        (refused)
- *              is in the way (attach.h)
+ *   CHECKING   units are open, or have loop devices of ours: a child         OPEN, (refused)
+ *              process tells who is in the way (attach.h)
+ *   OPEN       it sees nobody, but somebody has a file open, perhaps         RELEASING, (refused)
+ *              just not any more
+ *   RELEASING  a child process detaches the devices                          CLOSING, (refused)
  *   CLOSING    the kernel is about to tell that the devices' files are       LEAVING, (refused)
  *              closed
  *   LEAVING    the sessions log out                                          (end)
@@ -33,32 +35,34 @@ struct logout {
 	struct operation *op;
 	unsigned sid; /* of the one session; 0: all */
 	bool is_forced;
-	struct loop_timer closing; /* CLOSING: looks again */
+	bool is_checked;	   /* past OPEN */
+	struct loop_timer closing; /* OPEN, CLOSING: looks again */
 	int64_t closing_until_ms;
 	unsigned sessions, pending, silent;
 };
 
 /* ---- may it be? ---- */
 
-static bool is_in_use(const struct lun *l, const struct nexus *n)
-{
-	return lun_is_open(l) && lun_depends_on(l, n);
-}
-
-/* @n NULL: all sessions of @t. */
-static gboolean check_idle(const struct target *t, const struct nexus *n, GError **err)
+/* @n NULL: all sessions of @t. @is_open: what counts. */
+static gboolean check_opens(const struct target *t, const struct nexus *n,
+			    bool (*is_open)(const struct lun *l), GError **err)
 {
 	for (GList *k = t->luns; k; k = k->next) {
 		const struct lun *l = k->data;
 		g_autofree char *holder = NULL;
 
-		if (!is_in_use(l, n))
+		if (!is_open(l) || !lun_depends_on(l, n))
 			continue;
 		holder = lun_holder(l);
 		error_set_errno(err, ISDSC_DEVICE_BUSY_ON_SESSION, EBUSY, "%s", holder);
 		return FALSE;
 	}
 	return TRUE;
+}
+
+static gboolean check_idle(const struct target *t, const struct nexus *n, GError **err)
+{
+	return check_opens(t, n, lun_is_open, err);
 }
 
 static gboolean check_state(const struct target *t, const struct nexus *n, GError **err)
@@ -99,6 +103,13 @@ static GPtrArray *list_held(const struct target *t, const struct nexus *n, bool 
 			g_ptr_array_add(luns, l);
 	}
 	return luns;
+}
+
+static bool has_held(const struct target *t, const struct nexus *n, bool is_forced)
+{
+	g_autoptr(GPtrArray) held = list_held(t, n, is_forced);
+
+	return held->len;
 }
 
 /* ---- doing it ---- */
@@ -206,7 +217,19 @@ static gboolean check_again(const struct logout *o, GError **err)
 	return FALSE;
 }
 
-/* Nobody tells when a file has been closed: look. */
+static void logout_go(struct logout *o);
+
+/* Nobody tells when a file has been closed: look again, as long as @err may pass. */
+static void logout_look_again(struct logout *o, GError *err)
+{
+	if (loop_now_ms(o->target->obj.loop) >= o->closing_until_ms) {
+		logout_refuse(o, err);
+		return;
+	}
+	g_error_free(err);
+	loop_timer_start(&o->closing, CLOSING_LOOK_MS);
+}
+
 static void logout_close(struct logout *o)
 {
 	struct nexus *n = o->sid ? target_find_nexus(o->target, o->sid) : NULL;
@@ -216,19 +239,22 @@ static void logout_close(struct logout *o)
 		logout_refuse(o, err);
 	} else if (o->is_forced || check_idle(o->target, n, &err)) {
 		logout_leave(o);
-	} else if (loop_now_ms(o->target->obj.loop) < o->closing_until_ms) {
-		g_error_free(err);
-		loop_timer_start(&o->closing, CLOSING_LOOK_MS);
 	} else {
-		logout_refuse(o, err);
+		logout_look_again(o, err);
 	}
 }
 
 static void on_closing(struct loop_timer *t)
 {
-	logout_close(container_of(t, struct logout, closing));
+	struct logout *o = container_of(t, struct logout, closing);
+
+	if (o->is_checked)
+		logout_close(o);
+	else
+		logout_go(o);
 }
 
+/* A child process has looked, and detached if it was to. */
 static void on_released(void *arg, const GError *err)
 {
 	struct logout *o = arg;
@@ -237,12 +263,38 @@ static void on_released(void *arg, const GError *err)
 
 	o->closing_until_ms = loop_now_ms(o->target->obj.loop) + CLOSING_MS;
 	if (!err || o->is_forced) {
-		logout_close(o);
+		on_closing(&o->closing);
 		return;
 	}
 	if (error_errno(err) != EBUSY)
 		check_idle(o->target, n, &holder); /* it could not be found out who it is */
 	logout_refuse(o, holder ? holder : g_error_copy(err));
+}
+
+static void logout_release(struct logout *o, struct nexus *n, enum attach_release how)
+{
+	g_autoptr(GPtrArray) held = list_held(o->target, n, o->is_forced);
+
+	o->is_checked = how != ATTACH_CHECK;
+	if (held->len)
+		attach_release(o->target->daemon, held, how, on_released, o);
+	else
+		on_released(o, NULL);
+}
+
+/* The child saw nobody. Does anybody else than the devices have a file open? It may be one whom it
+ * cannot see, by another mount for instance. */
+static void logout_go(struct logout *o)
+{
+	struct nexus *n = o->sid ? target_find_nexus(o->target, o->sid) : NULL;
+	GError *err = NULL;
+
+	if (!check_again(o, &err))
+		logout_refuse(o, err);
+	else if (check_opens(o->target, n, lun_is_open_otherwise, &err))
+		logout_release(o, n, ATTACH_LOGOUT);
+	else
+		logout_look_again(o, err);
 }
 
 static struct logout *logout_new(struct target *t, const struct nexus *n, bool is_forced,
@@ -264,7 +316,6 @@ static struct logout *logout_new(struct target *t, const struct nexus *n, bool i
 static void logout_start(struct target *t, struct nexus *n, bool is_forced,
 			 struct operation *op)
 {
-	g_autoptr(GPtrArray) held = NULL;
 	GError *err = NULL;
 
 	operation_where(op, "%s", t->name);
@@ -272,10 +323,9 @@ static void logout_start(struct target *t, struct nexus *n, bool is_forced,
 		operation_finish(op, err);
 		return;
 	}
-	held = list_held(t, n, is_forced);
-	if (held->len && t->daemon->disk_path && !t->daemon->is_shutting_down)
-		attach_release(t->daemon, held, is_forced, on_released,
-			       logout_new(t, n, is_forced, op));
+	if (has_held(t, n, is_forced) && t->daemon->disk_path && !t->daemon->is_shutting_down)
+		logout_release(logout_new(t, n, is_forced, op), n,
+			       is_forced ? ATTACH_FORCE : ATTACH_CHECK);
 	else if (is_forced || check_idle(t, n, &err))
 		logout_leave(logout_new(t, n, is_forced, op));
 	else

@@ -21,6 +21,7 @@
 
 #include "base/text.h"
 
+#define LINUX_WANTED "loop devices need Linux 5.9 or newer"
 #define REQUEST_MAX (64 << 20)
 #define BAD_REQUEST 1	 /* of a verb */
 #define TRIES 64	 /* for a free device: others look for one as well */
@@ -366,7 +367,10 @@ static int open_file(const char *path, bool is_read_only)
 	if (fd < 0 && access == O_RDWR && (errno == EROFS || errno == EACCES || errno == EPERM))
 		fd = open(path, O_RDONLY | flags);
 	if (fd < 0)
-		return fail(errno, path, "");
+		return fail(errno, path,
+			    errno == EBUSY ? "guard=yes, and this side does not hold the "
+					     "reservation: take it first, then `attach`"
+					   : "");
 	if (fstatfs(fd, &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC) {
 		close(fd);
 		return fail(ENODEV, path, "the tree is not mounted there any more");
@@ -445,7 +449,7 @@ static int configure_free(int control, int file, uint32_t block_bytes, bool is_r
 			return fd;
 		close(fd);
 	}
-	return fail(-r, name, r == -ENOTTY ? "loop devices need Linux 5.8 or newer" : "");
+	return fail(-r, name, r == -ENOTTY || r == -EINVAL ? LINUX_WANTED : "");
 }
 
 static int attach(char **words, guint count)
@@ -652,19 +656,25 @@ static int release_items(GArray *items, bool is_forced)
 static int release(char **words, guint count)
 {
 	g_autoptr(GArray) items = g_array_new(FALSE, FALSE, sizeof(struct item));
-	bool is_forced;
+	bool is_forced, is_check, is_logout;
 
 	if (count % 3 != 1)
 		return BAD_REQUEST;
 	is_forced = !strcmp(words[0], "force");
+	is_check = !strcmp(words[0], "check");
+	is_logout = is_check || !strcmp(words[0], "logout");
 	for (guint i = 1; i < count; i += 3) {
 		struct item x = { words[i], words[i + 1], words[i + 2], -1 };
 
 		g_array_append_val(items, x);
 	}
-	if (!is_forced && check(items, !strcmp(words[0], "logout"))) {
+	if (!is_forced && check(items, is_logout)) {
 		say("error %d in use", EBUSY);
 		return -EBUSY;
+	}
+	if (is_check) {
+		puts("ok"); /* its exclusive opens of the devices end with it */
+		return 0;
 	}
 	return release_items(items, is_forced);
 }
@@ -734,11 +744,15 @@ int loopdev_main(const char *parent)
 	int r = BAD_REQUEST;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, "iscsifs"); /* else it is "exe" */
 	if (getppid() != atoi(parent))
 		return EXIT_FAILURE;
 	/* memfd and pipe are 0 and 1: whatever else there is, is nothing of ours. */
-	if (close_range(3, ~0U, 0) < 0)
+	if (close_range(3, ~0U, 0) < 0) {
+		say("error %d %s", errno, LINUX_WANTED);
+		fflush(stdout);
 		return EXIT_FAILURE;
+	}
 	text = read_all(STDIN_FILENO);
 	words = split(text);
 	for (size_t i = 0; words->len && i < G_N_ELEMENTS(verbs); i++)

@@ -8,11 +8,12 @@
  * - attach PATH BLOCK_BYTES ro|rw: a loop device over PATH. Says "device /dev/loopN" before it is
  *   there for good: as long as "ok" has not followed, it goes with this process, or is to be
  *   detached.
- * - release detach|logout|force (NAME DEVICE|"" PATH)...: DEVICEs are detached, each only if it is
- *   still over PATH. detach: unless one of them is in use. logout: unless one of them is in use,
- *   or anybody else has a PATH open. Then nothing is done, and a line "busy TEXT" tells of each
- *   who is in the way. force: in any case; one that is in use goes when its users do. Says
- *   "detached DEVICE" for each that is gone, or will be so without any more to do.
+ * - release detach|check|logout|force (NAME DEVICE|"" PATH)...: DEVICEs are detached, each only if
+ *   it is still over PATH. detach: unless one of them is in use. logout: unless one of them is in
+ *   use, or anybody else has a PATH open. Then nothing is done, and a line "busy TEXT" tells of
+ *   each who is in the way. check: as logout, and nothing is done in any case. force: in any case;
+ *   one that is in use goes when its users do. Says "detached DEVICE" for each that is gone, or
+ *   will be so without any more to do.
  * - resize PATH: all loop devices over PATH take its size. Says "resized DEVICE" for each.
  *
  * "In use" is: mounted, swapped to, held by another device (dm, md), opened by a process that we

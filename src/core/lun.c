@@ -419,6 +419,17 @@ bool lun_is_open(const struct lun *l)
 	return false;
 }
 
+bool lun_is_open_otherwise(const struct lun *l)
+{
+	unsigned opens = 0, devices = 0;
+
+	for (GList *k = l->disk->luns; k; k = k->next) {
+		opens += ((const struct lun *)k->data)->open_count;
+		devices += attach_device(k->data) != NULL;
+	}
+	return opens > devices;
+}
+
 char *lun_holder(const struct lun *l)
 {
 	for (GList *k = l->disk->luns; k; k = k->next) {

@@ -81,6 +81,7 @@ struct lun {
 	unsigned open_count;   /* files open on `disk` */
 	unsigned open_writers;
 	unsigned open_mappers; /* of these, such as can have dirty pages that we do not see */
+	unsigned open_cached;  /* that use the page cache */
 	bool is_merge_told; /* the event of a twin that is none */
 	char *block;	    /* its loop device, "/dev/loopN" (attach.h); NULL: none */
 	char *block_path;   /* the file that it was made of */
@@ -93,6 +94,8 @@ struct lun {
 const char *lun_state_name(const struct lun *l);
 /* Is its disk open, by this unit or another one that is the same disk? */
 bool lun_is_open(const struct lun *l);
+/* Also by somebody else than loop devices of ours? */
+bool lun_is_open_otherwise(const struct lun *l);
 /* "iqn...: lun 3 is open by pid 123 (dd)"; NULL when not open. g_free(). */
 char *lun_holder(const struct lun *l);
 struct lun *target_find_lun(struct target *t, uint32_t number);

@@ -70,6 +70,18 @@ def further_opens_share_the_cache(t):
 
 
 @test
+def who_goes_past_the_cache_does_not_keep_it(t):
+    """A loop device has the disk open for good: each first open through the cache is a first one all the same."""
+    disk = Disk(t, "through")
+    with File(disk.path, direct=True):
+        for n in range(3):
+            data = pattern(65536, 30 + n)
+            backing_write(disk.backing, 0, data)
+            with File(disk.path, os.O_RDONLY) as f:
+                same(f.read(65536, 0), data, "after another host's write")
+
+
+@test
 def none_asks_the_target_each_time(t):
     disk = Disk(t, "none")
     with File(disk.path) as f:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Loop devices when the daemon ends in the middle of something, and when a logout is refused for what the helper process
+does not see."""
+import errno
+import os
+import signal
+import subprocess
+import time
+
+from fuse_block import Block, backing_of
+from fuse_disk import need_loops
+from mounted import Mounted, is_mounted
+from patterns import File
+from realtargets import Tgtd
+from runner import Case, need_root, refuses, test, wait_for
+
+UNITS = 24
+
+
+def over(iqn):
+    """Loop devices over LUNs of this target; where the tree was mounted is not told any more when it is not."""
+    return [x for x in os.listdir("/sys/block") if x.startswith("loop") and f"/{iqn}/" in backing_of(x)]
+
+
+@test(on=[Case(f"{ms}ms", ms=ms) for ms in (5, 20, 60, 150, 400)], limit=300)
+def ending_while_devices_are_made_leaves_none(t, x):
+    need_loops()
+    target = Tgtd(t)
+    iqn = target.add_target(f"many{os.getpid()}")
+    for n in range(1, UNITS + 1):
+        target.add_lun(n, t.file(f"lun{n}", n << 20))
+    fs = Mounted(t)
+    fs.discover(target.portal)
+    writer = subprocess.Popen(["sh", "-c", f"echo login expose=block > '{fs.path('targets', iqn, 'ctl')}'"],
+                              stderr=subprocess.DEVNULL)
+    t.defer(writer.wait)
+    wait_for(lambda: fs.sids(iqn), "the session")
+    time.sleep(x.ms / 1000)
+    fs.process.send_signal(signal.SIGTERM)
+    fs.process.wait(100)
+    wait_for(lambda: not over(iqn), "no loop device is left", limit=10)
+    assert not is_mounted(fs.point)
+
+
+@test(limit=300)
+def ending_while_the_device_of_a_gone_unit_is_detached(t):
+    b = Block(t)
+    device = b.device()
+    b.target.admin_do("--op", "delete", "--mode", "logicalunit", "--tid", 1, "--lun", b.number)
+    ctl, pid = b.fs.path("sessions", b.sid, "ctl"), b.fs.process.pid
+    subprocess.run(["sh", "-c", f"echo rescan > '{ctl}'; kill -TERM {pid}"], check=True)
+    b.fs.process.wait(100)
+    wait_for(lambda: not backing_of(device), f"{device} is gone", limit=10)
+
+
+@test(limit=300)
+def a_logout_that_is_refused_detaches_nothing(t):
+    """Also when the disk is open by a name that the helper process cannot find."""
+    need_root("bind mounts")
+    b = Block(t)
+    device = b.device()
+    place = t.path("elsewhere")
+    os.mkdir(place)
+    t.sh(f"mount --bind {b.fs.point} {place}")
+    t.defer(subprocess.run, ["umount", "-l", place])
+    disk = os.path.join(place, os.path.relpath(b.disk, b.fs.point))
+    with File(disk, os.O_RDONLY):
+        told = b.refused()
+        assert f"pid {os.getpid()} (" in told, told
+        assert b.device() == device and backing_of(device), "it was detached"
+    b.fs.logout(b.iqn)
+    assert not backing_of(device)
+
+
+@test(limit=300)
+def reading_block_while_it_is_detached_accuses_nobody(t):
+    b = Block(t, "")
+    reader = t.start(["sh", "-c", f"while cat '{b.fs.path(b.lun, 'block')}' >/dev/null; do :; done"], t.path("reader.log"))
+    for _ in range(30):
+        b.fs.ctl(b.lun, "attach")
+        b.fs.ctl(b.lun, "detach")
+    reader.kill()
+    reader.wait(60)
+    told = b.fs.read("events")
+    assert told.count("is detached") == 30 and "somebody else" not in told, told
