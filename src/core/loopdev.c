@@ -22,6 +22,7 @@
 #include "base/text.h"
 
 #define LINUX_WANTED "loop devices need Linux 5.9 or newer"
+#define TREE_ROOT_NAME "/targets/" /* what the paths of LUNs in the tree begin with */
 #define REQUEST_MAX (64 << 20)
 #define BAD_REQUEST 1	 /* of a verb */
 #define TRIES 64	 /* for a free device: others look for one as well */
@@ -98,13 +99,28 @@ gboolean loopdev_is_path(const char *said, const char *path)
 	return !strncmp(said, path, len) && (!said[len] || !strcmp(said + len, " (deleted)"));
 }
 
+/* NULL with errno. */
+static char *backing_file(const char *device)
+{
+	return read_line("/sys/block/%s/loop/backing_file", name_of(device));
+}
+
+gboolean loopdev_is_own_path(const char *said, const char *path)
+{
+	const char *below = strstr(path, TREE_ROOT_NAME);
+
+	while (below && !loopdev_is_path(said, below))
+		below = strstr(below + 1, TREE_ROOT_NAME);
+	return loopdev_is_path(said, path) || below;
+}
+
 int loopdev_is_over(const char *device, const char *path)
 {
-	g_autofree char *said = read_line("/sys/block/%s/loop/backing_file", name_of(device));
+	g_autofree char *said = backing_file(device);
 	struct stat st;
 
 	if (said)
-		return loopdev_is_path(said, path);
+		return loopdev_is_own_path(said, path);
 	if (errno != ENOENT && errno != ENXIO)
 		return -errno;
 	return stat("/sys/block", &st) == 0 ? 0 : -errno;
@@ -131,10 +147,13 @@ static GPtrArray *find_loops(const char *path)
 	g_autoptr(GPtrArray) names = list_names("/sys/block", "loop");
 	GPtrArray *found = g_ptr_array_new_with_free_func(g_free);
 
-	for (guint i = 0; i < names->len; i++)
-		if (loopdev_is_over(names->pdata[i], path) == 1)
+	for (guint i = 0; i < names->len; i++) {
+		g_autofree char *said = backing_file(names->pdata[i]);
+
+		if (said && loopdev_is_path(said, path))
 			g_ptr_array_add(found,
 					g_strdup_printf("/dev/%s", (char *)names->pdata[i]));
+	}
 	return found;
 }
 

@@ -28,8 +28,9 @@
 /* main() of the child. @parent: the pid of the daemon, with which it ends. */
 int loopdev_main(const char *parent);
 
-/* Is /dev/loopN still over @path? 1, 0, or -errno when that cannot be found out. Asks sysfs,
- * which knows the name of the file without asking its file system. */
+/* Is our /dev/loopN still over @path? 1, 0, or -errno when that cannot be found out. Asks sysfs,
+ * which knows the name of the file without asking its file system. When the tree was unmounted
+ * lazily that begins at the root of the tree. */
 int loopdev_is_over(const char *device, const char *path);
 
 /* --- for the test --- */
@@ -39,5 +40,7 @@ int loopdev_is_over(const char *device, const char *path);
 char *loopdev_mount_point(const char *line, const char *device, const char *number);
 /* Is what sysfs or /proc says of an open file @path, perhaps unlinked meanwhile? */
 gboolean loopdev_is_path(const char *said, const char *path);
+/* The same of a device of ours: or the part of @path within the tree. */
+gboolean loopdev_is_own_path(const char *said, const char *path);
 
 #endif

@@ -83,3 +83,14 @@ def reading_block_while_it_is_detached_accuses_nobody(t):
     reader.wait(60)
     told = b.fs.read("events")
     assert told.count("is detached") == 30 and "somebody else" not in told, told
+
+
+@test(limit=300)
+def a_tree_that_was_unmounted_lazily_takes_its_devices_along(t):
+    need_root("umount -l")
+    b = Block(t)
+    device = b.device()
+    t.sh(f"umount -l {b.fs.point}")
+    b.fs.process.send_signal(signal.SIGTERM)
+    b.fs.process.wait(100)
+    wait_for(lambda: not backing_of(device), f"{device} is gone", limit=10)

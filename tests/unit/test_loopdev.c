@@ -43,6 +43,19 @@ static void test_loopdev_knows_a_path_that_was_unlinked(void)
 	CU_ASSERT_FALSE(loopdev_is_path("/a/disk (deleted) (deleted)", "/a/disk"));
 }
 
+static void test_loopdev_of_ours_after_a_lazy_unmount(void)
+{
+	const char *path = "/mnt/targets/x/targets/iqn.a:b/lun1/disk"; /* mounted on x */
+
+	CU_ASSERT_TRUE(loopdev_is_own_path(path, path));
+	CU_ASSERT_TRUE(loopdev_is_own_path("/targets/iqn.a:b/lun1/disk", path));
+	CU_ASSERT_TRUE(loopdev_is_own_path("/targets/iqn.a:b/lun1/disk (deleted)", path));
+	CU_ASSERT_FALSE(loopdev_is_own_path("/targets/iqn.a:b/lun2/disk", path));
+	CU_ASSERT_FALSE(loopdev_is_own_path("/lun1/disk", path));
+	CU_ASSERT_FALSE(loopdev_is_own_path("", path));
+	CU_ASSERT_FALSE(loopdev_is_own_path("/targets/iqn.a:b/lun1/disk", "/elsewhere/disk"));
+}
+
 static void test_loopdev_that_is_not_there_is_over_nothing(void)
 {
 	/* Or there is no sysfs here at all: then it is not known. */
@@ -64,4 +77,5 @@ static void test_expose_names(void)
 
 UNIT_MAIN("loopdev", UNIT(test_loopdev_finds_mounts_by_number_and_by_source),
 	  UNIT(test_loopdev_knows_a_path_that_was_unlinked),
+	  UNIT(test_loopdev_of_ours_after_a_lazy_unmount),
 	  UNIT(test_loopdev_that_is_not_there_is_over_nothing), UNIT(test_expose_names))
