@@ -564,6 +564,20 @@ static unsigned check_foreign(const struct item *x, const GArray *files, const c
 	return 1;
 }
 
+/* Is @device over what was at @path before: a unit that has gone? (Or the file was renewed for its
+ * size; then the daemon knows that it is open.) */
+static bool is_over_a_former_one(const char *device, const char *path)
+{
+	struct loop_info64 info;
+	struct stat st;
+	int fd = open(device, O_RDONLY | O_CLOEXEC);
+	bool is_known = fd >= 0 && ioctl(fd, LOOP_GET_STATUS64, &info) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return is_known && stat(path, &st) == 0 && info.lo_inode != st.st_ino;
+}
+
 /* Others than our own device. */
 static unsigned check_path(const struct item *x, const GArray *files)
 {
@@ -572,7 +586,8 @@ static unsigned check_path(const struct item *x, const GArray *files)
 	unsigned told = 0;
 
 	for (guint i = 0; i < loops->len; i++)
-		if (strcmp(loops->pdata[i], x->device))
+		if (strcmp(loops->pdata[i], x->device) &&
+		    !is_over_a_former_one(loops->pdata[i], x->path))
 			told += check_foreign(x, files, loops->pdata[i]);
 	add_processes(texts, files, x->path);
 	for (guint i = 0; i < texts->len; i++)

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Loop devices when the daemon ends in the middle of something, and when a logout is refused for what the helper process
 does not see."""
-import errno
 import os
 import signal
 import subprocess
 import time
 
-from fuse_block import Block, backing_of
+from fuse_block import SIZE, Block, backing_of, sectors
 from fuse_disk import need_loops
 from mounted import Mounted, is_mounted
 from patterns import File
 from realtargets import Tgtd
-from runner import Case, need_root, refuses, test, wait_for
+from runner import Case, need_root, test, wait_for
 
 UNITS = 24
 
@@ -94,3 +93,22 @@ def a_tree_that_was_unmounted_lazily_takes_its_devices_along(t):
     b.fs.process.send_signal(signal.SIGTERM)
     b.fs.process.wait(100)
     wait_for(lambda: not backing_of(device), f"{device} is gone", limit=10)
+
+
+@test(limit=300)
+def a_gone_unit_is_not_in_the_way_of_the_next_one(t):
+    """Its device is in use still; the unit that has its number now has a device of its own, and can be logged out."""
+    b = Block(t)
+    old = b.device()
+    with open(old, "rb") as user:
+        b.target.admin_do("--op", "delete", "--mode", "logicalunit", "--tid", 1, "--lun", b.number)
+        b.fs.ctl(f"sessions/{b.sid}", "rescan")
+        b.target.add_lun(b.number, t.file("another", 2 * SIZE), tid=1)
+        b.fs.ctl(f"sessions/{b.sid}", "rescan")
+        wait_for(lambda: b.device() not in ("-", old), "the new unit has its device")
+        new = b.device()
+        assert sectors(new) * 512 == 2 * SIZE
+        b.fs.logout(b.iqn)
+        assert not backing_of(new)
+        user.seek(0)
+    wait_for(lambda: not backing_of(old), f"{old} is gone with its user")
