@@ -67,7 +67,7 @@ class Checker:
 		self.expstatsn(c, pdu)
 		if op in NUMBERED and self.cmdsn(c, pdu):
 			return				# a retry: looked at when it came first
-		if c.logging_out:
+		if c.logging_out and self.is_after_logout(c, pdu):
 			self.bad(c, pdu, 'after-logout', 'request after the Logout Request (11.14)')
 		s = c.session
 		if s.discovery and op not in (Op.TEXT_REQ, Op.LOGOUT_REQ):
@@ -79,6 +79,14 @@ class Checker:
 		}[op]
 		if check:
 			check(c, pdu)
+
+	@staticmethod
+	def is_after_logout(c, pdu):
+		"""There is no order between connections: where the Logout Request did not come by, a PDU may have been
+		under way before it, and only a CmdSN of its own tells."""
+		if c.logout_by is None or c.logout_by[0] is c:
+			return True
+		return pdu.opcode in NUMBERED and not pdu.imm and not sn_lt(pdu.cmdsn, c.logout_by[1])
 
 	# -------------------------------------------------------------------- every PDU
 

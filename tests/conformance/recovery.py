@@ -418,6 +418,7 @@ class RecoveryMixin:
 		elif reason == RECOVERY and s.params['ErrorRecoveryLevel'] < 2:
 			response, victims = 2, []
 		for v in victims:
+			v.logout_by = (c, pdu.cmdsn)
 			self.log_out(s, v, reason if reason else CONNECTION)
 			v.gone = v is not c and reason != SESSION
 			s.broken = s.broken or v.gone

@@ -415,7 +415,7 @@ def recovery_43_silent_connection(s):
 				return 'lost' if c is self.deaf else None
 
 		t = s.target(Deaf, luns={0: pattern_disk()}, values=dict(MCS, ErrorRecoveryLevel=level), iqn=TEST + 'deaf%d' % level)
-		session, _ = s.two_connections(t, erl=level, command_timeout=40, nop_interval=0.5, nop_timeout=1)
+		session, _ = s.two_connections(t, erl=level, command_timeout=40, nop_interval=0.5, nop_timeout=5)
 		s.command(session, 'policy round-robin')
 		t.deaf = t.ffp_conns()[1]
 		jobs = [s.read_job(t, n * 65536, 4096) for n in range(8)]

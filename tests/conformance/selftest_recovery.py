@@ -634,9 +634,31 @@ def breaches(broken):
 	return play
 
 
+def after_a_logout():
+	"""A session logout by one connection: what comes by the other one is judged by its CmdSN."""
+	with Target(luns={0: pattern_disk(1 << 20)}, values=ERL2) as t:
+		def logged_out(send):
+			a = connected(t, offers=OFFER2)
+			b = Initiator(t.port, IQN).login(join=a, cid=1)
+			count = len(t.violations)
+			a.request(Op.LOGOUT_REQ, imm=True, final=True)
+			assert a.recv().opcode == Op.LOGOUT_RSP
+			have = len(t.received(Op.NOP_OUT))
+			send(a, b)
+			t.wait(lambda: len(t.received(Op.NOP_OUT)) > have, 'the NOP-Out')
+			a.close()
+			b.close()
+			t.wait(lambda: all(not c.alive for c in t.conns), 'the end of the connections')
+			return [v.rule for v in t.violations[count:]]
+		ping = dict(final=True, ttt=RESERVED_TAG)
+		assert logged_out(lambda a, b: b.request(Op.NOP_OUT, imm=True, **ping)) == []
+		assert logged_out(lambda a, b: b.request(Op.NOP_OUT, **ping)) == ['after-logout']
+		assert logged_out(lambda a, b: a.request(Op.NOP_OUT, imm=True, **ping)) == ['after-logout']
+
+
 def tests(broken):
 	return [data_snack, data_snack_for_all, status_snack, r2t_snack, r_data_snack, dataack,
 		retry_of_a_lost_command, retry_of_what_arrived_is_ignored, recovery_r2t, abort_plugs_a_hole,
 		two_connections, reassign_read, reassign_a_write, reassign_a_finished_task, reassign_refused,
 		reinstating_a_live_connection_is_noticed, session_reinstatement, time2retain_ends_a_session,
-		logout_of_a_connection_ends_its_tasks, resets, portals, breaches(broken)]
+		logout_of_a_connection_ends_its_tasks, after_a_logout, resets, portals, breaches(broken)]

@@ -129,6 +129,7 @@ class Conn:
 		self.unsolicited = []			# tasks whose unsolicited data comes, in order
 		self.text = None
 		self.logging_out = False
+		self.logout_by = None			# (Conn, CmdSN) of the Logout Request that ended it
 		self.alive = True
 		self.eof = False			# the initiator closed
 		self.send_lock = threading.RLock()
