@@ -24,11 +24,11 @@ import sys
 import threading
 import time
 
-from target import Target
+from target import SLOWNESS, Target
 
-LIMIT = 60		# seconds for one file operation, and for conditions
-READY_LIMIT = 60	# until the mount is usable
-STOP_LIMIT = 60		# from SIGTERM to the end of the daemon
+LIMIT = 60 * SLOWNESS		# seconds for one file operation, and for conditions
+READY_LIMIT = 60 * SLOWNESS	# until the mount is usable
+STOP_LIMIT = 60 * SLOWNESS	# from SIGTERM to the end of the daemon
 
 BAD_WORDS = ('ERROR: AddressSanitizer', 'ERROR: LeakSanitizer', 'runtime error:')
 
@@ -429,10 +429,11 @@ class Scene:
 	def wait(self, predicate, what, limit=LIMIT):
 		end = time.monotonic() + limit
 		while True:
+			is_late = time.monotonic() > end	# if so, this is the last look
 			value = predicate()
 			if value:
 				return value
-			if time.monotonic() > end:
+			if is_late:
 				raise Failed('waited %d s in vain for %s' % (limit, what))
 			time.sleep(0.02)
 

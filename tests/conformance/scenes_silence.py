@@ -12,9 +12,9 @@ from harness import scene
 from net import loopback
 from pdu import Op, Pdu
 from scsi import GOOD
-from target import Target
+from target import SLOWNESS, Target
 
-SLACK = 25
+SLACK = 30 * SLOWNESS
 ENDS = TIMEOUT + (errno.EIO, errno.EHOSTUNREACH)
 
 

@@ -13,6 +13,7 @@ hooks (the on_... methods and before_send), or sets attributes.
 Every PDU received and sent is in t.events with its time.  Hooks run in the thread of the
 connection, with the session's lock held."""
 
+import os
 import socket
 import threading
 import time
@@ -27,6 +28,8 @@ from state import STATUS_OPS, Conn, Event, Portal, Sequence, Session, Task
 from text import TextMixin
 
 IQN = 'iqn.2026-01.org.iscsifs.test:disk'
+SLOWNESS = float(os.environ.get('TEST_SLOWNESS', '1'))		# a factor for limits (sanitizers)
+
 
 class Target(TextMixin, LoginMixin, RecoveryMixin):
 	STATUS_OPS = STATUS_OPS
@@ -228,15 +231,15 @@ class Target(TextMixin, LoginMixin, RecoveryMixin):
 	def unexpected(self):
 		return [v for v in self.violations if v.rule not in self.allowed]
 
-	def wait(self, predicate, what, timeout=60):
+	def wait(self, predicate, what, timeout=60 * SLOWNESS):
 		"""Until predicate() is true; looked at after each event."""
 		end = time.monotonic() + timeout
 		with self.cond:
 			while True:
+				left = end - time.monotonic()	# if it is over, this is the last look
 				value = predicate()
 				if value:
 					return value
-				left = end - time.monotonic()
 				if left <= 0:
 					raise AssertionError('waited %d s in vain for %s' % (timeout, what))
 				self.cond.wait(min(left, 0.25))
