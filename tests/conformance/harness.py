@@ -464,6 +464,40 @@ class Scene:
 				print('#   %s' % event, file=out)
 
 
+STILL = '# the machine stood still for '
+# What no stall of the machine explains
+NEVER_EXCUSED = BAD_WORDS + ('the daemon ended ',)
+
+
+class Watchdog:
+	"""Notices that the machine stood still: its thread slept much longer than it wanted to.  It shares the
+	interpreter with the scene, which may keep it for some milliseconds, but not for a second."""
+	NAP, GAP = 0.2, 1.0
+
+	def __init__(self, out):
+		self.out, self.lock = out, threading.Lock()
+		self.last = time.monotonic()
+		threading.Thread(target=self.run, daemon=True).start()
+
+	def run(self):
+		while True:
+			time.sleep(self.NAP)
+			self.look()
+
+	def look(self):
+		with self.lock:
+			now = time.monotonic()
+			gap, self.last = now - self.last, now
+			if gap > self.GAP:
+				self.out.write('%s%.1f s\n' % (STILL, gap))
+				self.out.flush()
+
+
+def is_worth_again(code, output):
+	"""A scene ended with this status and output: was it perhaps the machine that failed?"""
+	return code not in (0, 2) and STILL in output and not any(word in output for word in NEVER_EXCUSED)
+
+
 def quote(value):
 	value = str(value)
 	if value and not any(c in ' \t"\\#' for c in value):
