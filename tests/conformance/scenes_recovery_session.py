@@ -208,12 +208,12 @@ def recovery_26_time2wait(s):
 		s.login(t, time2wait=0)
 		good_read(s, t)
 		c = t.ffp_conns()[0]
-		if event:
-			t.async_message(c, 2, p1=c.cid, p2=2, p3=10)
 		t.portals[0].close()			# so that nothing is missed
 		t.portals[0].open()
+		down = time.monotonic()			# before the daemon can know of it
+		if event:
+			t.async_message(c, 2, p1=c.cid, p2=2, p3=10)
 		c.close()
-		down = time.monotonic()
 		job = s.read_job(t, 8192, 4096)
 		again = t.wait(lambda: logins(t)[1:], 'the initiator to come back')[0]
 		s.check(again.time - down >= 1.9, 'it came back after %.2f s' % (again.time - down))
