@@ -331,6 +331,10 @@ class Scene:
 		self.check(not reply.errno, '"%s" > %s/ctl: %r' % (line, path, reply))
 		return reply
 
+	def set(self, t, **keys):
+		"""Change timeouts of the only session of t; short ones come when what has to succeed is done."""
+		self.command(self.session(t), ' '.join(['set'] + ['%s=%s' % k for k in keys.items()]))
+
 	def two_connections(self, t, **keys):
 		"""Log in and add a connection; (path of the session, its CIDs)."""
 		self.login(t, **dict({'max_connections': 2}, **keys))

@@ -40,8 +40,9 @@ def attack(s, play, write=False, must_fail=True, must_close=False, size=4096, al
 	t = s.target(type('Attack', (Armed,), {'play': staticmethod(play),
 		'on': staticmethod(is_write if write else is_read)}), luns={0: pattern_disk()}, **config)
 	t.allow(*allow)
-	s.login(t, **dict({'command_timeout': 5}, **(keys or {})))
+	s.login(t, **(keys or {}))
 	s.check(s.read(t, 0, 4096) == pattern(0, 4096), 'wrong data before the attack')
+	s.set(t, command_timeout=5)
 	count = len(writes(t) if write else reads(t))
 	t.armed = True
 	if write:

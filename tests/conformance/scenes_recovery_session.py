@@ -187,8 +187,9 @@ def recovery_24_outage(s):
 def recovery_25_outage_beyond_the_deadline(s):
 	"""An outage longer than command_timeout: an error then, not before; later reads work."""
 	t = s.target(luns={0: pattern_disk()})
-	s.login(t, command_timeout=3)
+	s.login(t)
 	good_read(s, t)
+	s.set(t, command_timeout=3)
 	t.portals[0].close(drop=True)
 	jobs = [s.read_job(t, 8192, 4096), s.write_job(t, 65536, bytes(4096))]
 	for job in jobs:
@@ -196,6 +197,7 @@ def recovery_25_outage_beyond_the_deadline(s):
 		s.check(job.seconds > 2, '%s failed after %.1f s' % (job.what, job.seconds))
 	t.portals[0].open()
 	t.wait(lambda: t.ffp_conns(), 'the session to come back')
+	s.set(t, command_timeout=40)
 	good_read(s, t)
 	s.check(bytes(t.luns[0].store[65536:69632]) == pattern(65536, 4096), 'a failed write was done')
 
@@ -368,8 +370,9 @@ def recovery_33_login_refused_when_back(s):
 					reply.refuse(status)
 
 		t = s.target(Refuses, luns={0: pattern_disk()}, iqn=TEST + 'status%x' % status)
-		s.login(t, command_timeout=4)
+		s.login(t)
 		good_read(s, t)
+		s.set(t, command_timeout=4)
 		t.refuses = True
 		t.conns[0].close()
 		s.fails(s.read_job(t, 0, 4096), *LOST)

@@ -240,9 +240,11 @@ def recovery_49_attention_while_scanning(s):
 def recovery_50_attention_for_ever(s):
 	"""A unit attention at every READ: an error at the deadline, not a busy loop."""
 	t = s.target(Codes, luns={0: pattern_disk()})
-	s.login(t, command_timeout=4)
+	s.login(t)
+	s.set(t, command_timeout=4)
 	t.for_ever = scsi.LUNS_CHANGED
 	s.fails(s.read_job(t, 0, 4096), *LOST)
 	s.check(len(t.commands()) < 5000, '%d commands' % len(t.commands()))
 	t.for_ever = None
+	s.set(t, command_timeout=40)
 	good_read(s, t)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The target falls silent in each stage: what waits for it ends, with an error, in time.
 
-Limits are given short by login keys.  The upper bounds here are generous (SLACK): they
+Limits are given short by login keys, or set when what has to succeed is done.  The upper bounds here are generous (SLACK): they
 tell bounded from unbounded, not fast from slow."""
 
 import errno
 import socket
 
-from common import TIMEOUT, harmless, is_read, is_write, pattern, pattern_disk
+from common import TIMEOUT, conn_closed, harmless, is_read, is_write, pattern, pattern_disk
 from harness import scene
 from net import loopback
 from pdu import Op, Pdu
@@ -89,7 +89,7 @@ def silence_4_mid_login(s):
 		for keys in ({'login_timeout': '0.7'}, {'timeout': '0.7'}):
 			t = s.target(LoginSilence, answers=answers)
 			ends(s, s.login_job(t, **keys), *TIMEOUT)
-			t.wait(lambda: t.conns[0].eof, 'the initiator to close')
+			t.wait(lambda: conn_closed(t), 'the initiator to close')
 
 
 @scene
@@ -122,7 +122,7 @@ def silence_6_mid_text(s):
 		t = s.target(Mute, after=after, text_chunk=64,
 			records=[('iqn.2026-01.org.x:%d' % n, ['127.0.0.1,1']) for n in range(20)])
 		ends(s, s.ctl_job('discovery/ctl', 'add-portal %s text_timeout=0.7' % t.portal), *ENDS)
-		t.wait(lambda: t.conns[0].eof, 'the initiator to close')
+		t.wait(lambda: conn_closed(t), 'the initiator to close')
 
 
 @scene
@@ -162,8 +162,9 @@ class Silent(Target):
 
 def silent(s, cls, job, **keys):
 	t = s.target(cls, luns={0: pattern_disk()}, iqn='iqn.2026-01.org.iscsifs.test:silent-' + cls.__name__.lower())
-	s.login(t, **keys)
+	s.login(t)
 	s.read(t, 0, 4096)
+	s.set(t, **keys)
 	t.armed = True
 	return t, job(t)
 
@@ -175,7 +176,7 @@ def silence_8_mid_command(s):
 			(type('W', (Silent,), {'on': staticmethod(is_write)}), lambda t: s.write_job(t, 0, bytes(4096)))):
 		t, j = silent(s, cls, job, nop_interval='0.3', nop_timeout='0.7', command_timeout='8')
 		ends(s, j)
-		t.wait(lambda: t.conns[0].eof, 'the initiator to close')
+		t.wait(lambda: conn_closed(t), 'the initiator to close')
 
 
 @scene
@@ -214,7 +215,7 @@ def silence_10_mid_data_in_payload(s):
 	t, j = silent(s, Half, lambda t: s.read_job(t, 8192, 4096), nop_interval='0.3', nop_timeout='0.7',
 		command_timeout='3')
 	harmless(s, t, j, 8192)
-	t.wait(lambda: t.conns[0].eof, 'the initiator to close')
+	t.wait(lambda: conn_closed(t), 'the initiator to close')
 
 
 @scene
@@ -227,7 +228,7 @@ def silence_11_between_data_ins(s):
 	t, j = silent(s, One, lambda t: s.read_job(t, 8192, 4096), nop_interval='0.3', nop_timeout='0.7',
 		command_timeout='8')
 	harmless(s, t, j, 8192)
-	t.wait(lambda: t.conns[0].eof, 'the initiator to close')
+	t.wait(lambda: conn_closed(t), 'the initiator to close')
 
 
 @scene
@@ -241,10 +242,11 @@ def silence_12_after_r2t(s):
 			self.send_r2t(task, task.got, task.edtl - task.got)
 
 	t = s.target(Takes, values={'ImmediateData': 'No', 'InitialR2T': 'Yes'})
-	s.login(t, immediate_data='no', initial_r2t='yes', nop_interval='0.3', nop_timeout='0.7', command_timeout='8')
+	s.login(t, immediate_data='no', initial_r2t='yes')
+	s.set(t, nop_interval='0.3', nop_timeout='0.7', command_timeout='8')
 	t.armed = True
 	ends(s, s.write_job(t, 0, bytes(4096)))
-	t.wait(lambda: t.conns[0].eof, 'the initiator to close')
+	t.wait(lambda: conn_closed(t), 'the initiator to close')
 
 
 @scene
@@ -262,8 +264,8 @@ def silence_13_target_does_not_read(s):
 			self.wake.wait(60)
 
 	t = s.target(Deaf, values={'ImmediateData': 'No', 'InitialR2T': 'Yes', 'MaxBurstLength': 16777215})
-	s.login(t, immediate_data='no', initial_r2t='yes', nop_interval='0.5', nop_timeout='1',
-		max_burst_length=16777215, command_timeout='8')
+	s.login(t, immediate_data='no', initial_r2t='yes', max_burst_length=16777215)
+	s.set(t, nop_interval='0.5', nop_timeout='1', command_timeout='8')
 	t.allow('reinstatement')			# it does not see the end of the connection
 	t.armed = True
 	jobs = [s.write_job(t, n << 17, bytes(1 << 17)) for n in range(16)]
@@ -291,7 +293,7 @@ def silence_14_mid_logout(s):
 		s.login(t, logout_timeout='0.7')
 		job = s.ctl_job('targets/%s/ctl' % t.iqn, 'logout')
 		job.result(SLACK)			# errno 0 or not: it is over
-		t.wait(lambda: t.conns[0].eof, 'the initiator to close')
+		t.wait(lambda: conn_closed(t), 'the initiator to close')
 		s.wait(lambda: not s.exists('targets', t.iqn, 'lun0'), 'the LUN to go')
 
 
@@ -321,7 +323,7 @@ def silence_17_control_timeout(s):
 	t = s.target(LoginSilence, answers=0)
 	for _ in range(3):
 		ends(s, s.login_job(t, timeout='0.3'), *TIMEOUT)
-	t.wait(lambda: len(t.conns) == 3 and all(c.eof for c in t.conns), 'connections to be closed')
+	t.wait(lambda: t.conns and all(c.eof for c in t.conns), 'connections to be closed')
 	t.answers = 0
 	t.on_login = lambda c, req, keys, reply: None
 	s.login(t)
@@ -336,7 +338,7 @@ def silence_18_nowait(s):
 	good = s.target(luns={0: pattern_disk()}, iqn='iqn.2026-01.org.iscsifs.test:good')
 	s.login(good)
 	s.check(s.read(good, 0, 4096) == pattern(0, 4096), 'wrong data')
-	t.wait(lambda: t.conns and t.conns[0].eof, 'the login to time out', SLACK)
+	t.wait(lambda: conn_closed(t), 'the login to time out', SLACK)
 
 
 @scene
