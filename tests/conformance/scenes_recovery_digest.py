@@ -9,7 +9,7 @@ wrong header digest the initiator may also drop the connection (7.8), which it m
 import errno
 
 import scsi
-from common import (Holder, Lossy, at_level, conn_of, data_in, data_outs, good_read, is_read_pdu,
+from common import (Holder, LONG_DEADLINE, Lossy, at_level, conn_of, data_in, data_outs, good_read, is_read_pdu,
 	is_write_pdu, once, pattern, reads, right, snacks, writes, written)
 from harness import scene
 from pdu import Op, Pdu, RESERVED_TAG
@@ -22,7 +22,7 @@ SOLICITED_KEYS = {'initial_r2t': 'yes', 'immediate_data': 'no'}
 
 def digests(s, level, cls=Lossy, **config):
 	config.setdefault('data_in_size', 1024)
-	t = at_level(s, level, cls, keys=BOTH, **config)
+	t = at_level(s, level, cls, keys=dict(BOTH, **config.pop('keys', {})), **config)
 	c = t.ffp_conns()[0]
 	s.check(c.header_digest and c.data_digest, 'no digests were agreed')
 	return t
@@ -74,7 +74,7 @@ def recovery_1_header_digest_erl_0(s):
 	t = digests(s, 0)
 	t.tx = once('header', data_in(1))
 	right(s, t, s.read_job(t, 16384, 4096), 16384)
-	s.check(t.conns[0].eof and len(t.conns) > 1, 'the connection was kept')
+	t.wait(lambda: t.conns[0].eof and len(t.conns) > 1, 'the connection to be given up')
 	s.check(not snacks(t), 'SNACK at ERL 0')
 
 
@@ -414,12 +414,13 @@ def recovery_22_duplicates(s):
 	s.equal(len(t.conns), 1, 'connections')
 
 
-@scene
+@scene(is_slow=True)
 def recovery_23_load_with_losses(s):
 	"""Reads and writes under way together, one PDU in twenty lost or spoilt each way."""
 	import random
 	rnd = random.Random(7)
-	t = digests(s, 1, values={'InitialR2T': 'Yes', 'ImmediateData': 'No'}, r2t_size=4096, max_recv=2048)
+	t = digests(s, 1, values={'InitialR2T': 'Yes', 'ImmediateData': 'No'}, r2t_size=4096, max_recv=2048,
+		keys={'command_timeout': LONG_DEADLINE})
 
 	def out(c, p):
 		if p.resent or p.opcode not in (Op.DATA_IN, Op.SCSI_RSP, Op.R2T) or rnd.random() > 0.05:
