@@ -345,6 +345,16 @@ class Scene:
 		t.wait(lambda: len(t.ffp_conns()) == 2, 'two connections in full feature phase')
 		return session, cids
 
+	def all_logged_in(self, session, count):
+		"""Wait until the daemon, too, has finished the logins of so many connections."""
+		def are_up():
+			try:
+				states = [self.cat(session, 'connections', cid, 'state') for cid in self.cids(session)]
+			except FileNotFoundError:		# one has just gone
+				return False
+			return states == ['logged-in'] * count
+		self.wait(are_up, '%d connections in the tree' % count)
+
 	def event_lines(self):
 		return self.cat('events').splitlines()
 

@@ -361,7 +361,7 @@ def recovery_40_role_comes_back(s):
 			if c.phase != 'ffp':
 				c.close()
 		t.wait(lambda: len(t.ffp_conns()) == 2, 'the active one to come back')
-		s.wait(lambda: len(s.cids(session)) == 2, 'two connections in the tree')
+		s.all_logged_in(session, 2)
 		s.equal(s.cat(session, 'connections', tree_cid(s, t, session, standby), 'role'), 'standby', 'role')
 
 

@@ -76,6 +76,7 @@ def paths_3_connections_round_robin_subset(s):
 	s.equal(set(read_many(s, t, 6)), {3}, 'connections used when the others are lost')
 	t.portals[0].open()
 	t.wait(lambda: len(t.ffp_conns()) == 3, 'the lost ones to come back')
+	s.all_logged_in(session, 3)
 	got = read_many(s, t, 12)
 	s.check(3 not in got and len(set(got)) == 2, 'connections used when they are back: %s' % got)
 

@@ -144,12 +144,17 @@ def recovery_17_no_old_buffers(s):
 	t = s.target(Drops, luns={0: pattern_disk(16 << 20)}, part=1)
 	s.login(t, command_timeout=40)
 	for round_ in range(6):
-		t.armed, t.most = True, 4
+		new = pattern(0, len(t.luns[0].store), b'round%d' % round_)
+		c = t.ffp_conns()[-1]
+
+		def swap_and_close(conn):		# it may be back before anything else is done
+			t.luns[0].store[:] = new
+			conn.close()
+		t.how, t.most = swap_and_close, 4
+		t.armed = True
 		places = [k * 65536 for k in range(4)]
 		jobs = [s.read_job(t, at, 16384) for at in places]
-		c = t.ffp_conns()[-1]
 		t.wait(lambda: not c.alive, 'the drop')
-		t.luns[0].store[:] = pattern(0, len(t.luns[0].store), b'round%d' % round_)
 		for at, job in zip(places, jobs):
 			s.check(job.result() == pattern(at, 16384, b'round%d' % round_),
 				'round %d, read at %d: bytes from before the reconnect' % (round_, at))
