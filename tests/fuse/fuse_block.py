@@ -5,16 +5,14 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 import signal
 import subprocess
 
 from fuse_disk import attach, need_loops
-from fuse_mount import as_user, sanitizer_environ_at
-from mounted import Mounted, is_mounted, program
+from mounted import Mounted, is_mounted, run_unprivileged
 from patterns import File, backing_read, pattern, same
 from realtargets import Tgtd
-from runner import Skip, need_program, refuses, test, wait_for
+from runner import LIMIT, Skip, need_program, refuses, test, wait_for
 
 SIZE = 32 << 20
 
@@ -213,16 +211,23 @@ def size_changes_are_told(t):
     assert b.device() == ours
 
 
-@test(limit=300)
-def many_units(t):
-    """More than are attached at a time; each gets its own, before the login returns."""
+def with_many_units(t):
+    """24 LUNs of one target; LUN n has n MiB. (target, its name, a daemon that knows it)"""
     need_loops()
     target = Tgtd(t)
     iqn = target.add_target("many")
     for n in range(1, 25):
         target.add_lun(n, t.file(f"lun{n}", n << 20))
     fs = Mounted(t)
-    fs.log_in(target.portal, iqn, "expose=block")
+    fs.discover(target.portal)
+    return target, iqn, fs
+
+
+@test(limit=300)
+def many_units(t):
+    """More than are attached at a time; each gets its own, before the login returns."""
+    _, iqn, fs = with_many_units(t)
+    fs.login(iqn, "expose=block")
     devices = [fs.read("targets", iqn, f"lun{n}", "block") for n in range(1, 25)]
     assert len(set(devices)) == 24 and "-" not in devices, devices
     for n, device in enumerate(devices, 1):
@@ -234,13 +239,7 @@ def many_units(t):
 @test(limit=300)
 def who_does_not_wait_for_the_devices_keeps_the_session(t):
     """The target falls silent while the devices are made, and who wrote `login` goes away; later all is there."""
-    need_loops()
-    target = Tgtd(t)
-    iqn = target.add_target("many")
-    for n in range(1, 25):
-        target.add_lun(n, t.file(f"lun{n}", n << 20))
-    fs = Mounted(t)
-    fs.discover(target.portal)
+    target, iqn, fs = with_many_units(t)
     ctl = fs.path("targets", iqn, "ctl")
     writer = subprocess.Popen(["sh", "-c", f"echo login expose=block > '{ctl}'"], stderr=subprocess.DEVNULL)
     t.defer(writer.wait)
@@ -255,7 +254,7 @@ def who_does_not_wait_for_the_devices_keeps_the_session(t):
         made = len(devices())
         sid = fs.sids(iqn)[0]
         writer.terminate()
-        writer.wait(60)
+        writer.wait(LIMIT)
         assert fs.sids(iqn) == [sid], "the session went with who had asked for it"
     finally:
         target.process.send_signal(signal.SIGCONT)
@@ -327,7 +326,7 @@ def shutdown_leaves_a_used_device_to_its_users(t):
     b = Block(t)
     device = b.device()
     fd = os.open(device, os.O_RDONLY)
-    b.fs.ctl("", "shutdown")
+    b.fs.shut_down()
     b.fs.wait()
     assert backing_of(device)
     os.close(fd)
@@ -367,7 +366,7 @@ def target_that_dies_does_not_hang_an_attach(t):
     p = subprocess.Popen(["sh", "-c", f"echo attach > {b.fs.path(b.lun, 'ctl')}"], stderr=subprocess.DEVNULL)
     for _ in range(20):
         assert b.fs.read(b.lun, "size") == str(SIZE), "all else is answered meanwhile"
-    p.wait(100)
+    p.wait(LIMIT)
     b.fs.stop()
     assert not is_mounted(b.fs.point)
 
@@ -380,43 +379,24 @@ def daemon_ends_while_an_attach_hangs(t):
     p = subprocess.Popen(["sh", "-c", f"echo attach > {b.fs.path(b.lun, 'ctl')}"], stderr=subprocess.DEVNULL)
     wait_for(lambda: "opens 1" in b.fs.read(b.lun, "stats"), "the helper has opened the disk")
     b.fs.stop()
-    p.wait(60)
+    p.wait(LIMIT)
 
 
-UNPRIVILEGED = r"""
-set -eu
-cd "$1"; iscsifs=$2 portal=$3 iqn=$4 lun=$5
-mkdir point
-"$iscsifs" -c empty.conf -s state -p pid point
-test "$(id -u)" != 0
-echo "add-portal $portal" > point/discovery/ctl
-echo 'login expose=block' > "point/targets/$iqn/ctl"
-cat "point/targets/$iqn/lun$lun/block" "point/targets/$iqn/lun$lun/error"
+LOOK_AT_BLOCK = r"""
+echo 'login expose=block' > "$target/ctl"
+cat "$lun/block" "$lun/error"
 grep block-failed point/events
-echo logout > "point/targets/$iqn/ctl"
-pid=$(cat pid)
-fusermount3 -u point
-for _ in $(seq 200); do kill -0 "$pid" 2>/dev/null || exit 0; sleep 0.05; done
-echo "the daemon is still there"; exit 1
+echo logout > "$target/ctl"
 """
 
 
-@test
+@test(limit=240)
 def without_the_right_the_login_works_and_the_attach_tells(t):
-    need_program("fusermount3", "timeout")
     target = Tgtd(t)
     iqn, number, _ = target.one_disk()
-    place = t.path("private")
-    os.mkdir(place)
-    binary = shutil.copy(program(), place)
-    open(os.path.join(place, "empty.conf"), "w").close()
-    script = os.path.join(place, "script")
-    with open(script, "w") as f:
-        f.write(UNPRIVILEGED)
-    run = as_user(t, place, f"bash {script} {place} {binary} {target.portal} {iqn} {number}")
-    done = t.sh(f"timeout 100 {run}", env=sanitizer_environ_at(t, place))
-    assert done.stdout.startswith("-\n"), done.stdout
-    assert "attaching loop devices needs root" in done.stdout and "EACCES" in done.stdout, done.stdout
+    text, _ = run_unprivileged(t, target.portal, iqn, number, LOOK_AT_BLOCK)
+    assert text.startswith("-\n"), text
+    assert "attaching loop devices needs root" in text and "EACCES" in text, text
 
 
 @test

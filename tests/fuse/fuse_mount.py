@@ -2,15 +2,14 @@
 """From start to end: command line, foreground and background, pid file, state directory, who may look, how it ends."""
 import errno
 import os
-import pwd
-import shutil
 import signal
 import subprocess
 import time
 
-from mounted import Mounted, cpu_seconds, is_mounted, program, read_text, run_program, sanitizer_environ, unmount
+from mounted import (Mounted, as_nobody, cpu_seconds, is_mounted, nobody, program, read_text, run_program,
+                     run_unprivileged, sanitizer_environ, unmount)
 from realtargets import Istgt, Tgtd
-from runner import Skip, need_program, need_root, refuses, test, wait_for
+from runner import LIMIT, SLOWNESS, Skip, need_program, need_root, refuses, test, wait_for
 
 
 def words(t, name="iscsi"):
@@ -82,12 +81,14 @@ def background_keeps_nothing_of_the_caller(t):
     """A script that starts it and reads its output to the end must not wait for the daemon."""
     some, point = words(t)
     done = subprocess.run([program(), *some, "-p", t.path("iscsi.pid"), point], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT,
                           env=sanitizer_environ(t, "iscsi"))
     assert done.returncode == 0, done.stdout
     assert is_mounted(point)
+    pid = int(read_text(t.path("iscsi.pid")))
     unmount(point)
-    wait_for(lambda: not os.path.exists(t.path("iscsi.pid")), "the daemon ends")
+    # Its pid file goes first, and that is not the end.
+    wait_for(lambda: not is_running(pid), "the daemon ends")
 
 
 def refused(t, what, *command):
@@ -180,7 +181,7 @@ def ends_cleanly(t, kind, end):
     iqn, _, _ = target.one_disk()
     fs = Mounted(t)
     fs.log_in(target.portal, iqn)
-    assert target.connections() == 1
+    wait_for(lambda: target.connections() == 1, "one connection")
     end(fs)
     fs.wait()
     wait_for(lambda: target.connections() == 0, "the target has no connection")
@@ -188,7 +189,7 @@ def ends_cleanly(t, kind, end):
         assert target.sessions() == []
     else:
         # istgt writes down who logs out; a connection that merely drops leaves no such line.
-        wait_for(lambda: "Logout from" in read_text(target.log).split("Login from", 1)[1], "a logout in istgt's log", 5)
+        wait_for(lambda: "Logout from" in read_text(target.log).partition("Login from")[2], "a logout in istgt's log")
     left = os.listdir(fs.point)
     assert left == [], left
 
@@ -210,12 +211,7 @@ def sigint_logs_out(t):
 
 @test
 def shutdown_verb_logs_out(t):
-    def end(fs):
-        try:
-            fs.ctl("", "shutdown")
-        except OSError as e:  # the tree may be gone before the answer is read
-            assert e.errno in (errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV), e
-    ends_cleanly(t, Tgtd, end)
+    ends_cleanly(t, Tgtd, Mounted.shut_down)
 
 
 @test
@@ -223,7 +219,7 @@ def starts_again_after_kill(t):
     """A daemon that was killed leaves a dead mount and a state directory: the next start works once it is unmounted."""
     fs = Mounted(t)
     fs.process.kill()
-    fs.process.wait(30)
+    fs.process.wait(LIMIT)
     t.sh(f"umount -l {fs.point} 2>/dev/null || fusermount3 -u -z {fs.point}")
     again = Mounted(t, name="again", point=fs.point, state=fs.state)
     assert again.read("version")
@@ -256,7 +252,7 @@ def forced_umount_leaves_no_mount(t):
     need_root("umount -f")
     fs = Mounted(t)
     fd = os.open(fs.path("version"), os.O_RDONLY)  # busy: the kernel cuts us off and then refuses
-    subprocess.run(["umount", "-f", fs.point], check=False, timeout=60)
+    subprocess.run(["umount", "-f", fs.point], check=False, timeout=LIMIT)
     fs.wait()
     os.close(fd)
 
@@ -271,7 +267,7 @@ def end_spares_the_mount_of_another_daemon(t):
     new = Mounted(t, name="new", point=old.point)
     assert old.is_alive()
     old.process.send_signal(signal.SIGTERM)
-    assert old.process.wait(60) == 0
+    assert old.process.wait(LIMIT / 2) == 0
     os.close(fd)
     assert is_mounted(new.point) and new.read("version") and new.is_alive()
     new.stop()
@@ -283,29 +279,18 @@ def slow_end_spares_the_mount_of_another_daemon(t):
     target = Tgtd(t)
     iqn, _, _ = target.one_disk()
     old = Mounted(t, name="old")
-    old.log_in(target.portal, iqn)
+    old.log_in(target.portal, iqn, f"logout_timeout={2 * LIMIT:.0f}")
     target.process.send_signal(signal.SIGSTOP)
     try:
         unmount(old.point)
         new = Mounted(t, name="new", point=old.point)
         assert old.is_alive(), "it did not wait for the target"
         old.process.send_signal(signal.SIGTERM)  # and does not go on waiting
-        assert old.process.wait(60) == 0
+        assert old.process.wait(LIMIT / 2) == 0
     finally:
         target.process.send_signal(signal.SIGCONT)
     assert is_mounted(new.point) and new.read("version")
     new.stop()
-
-
-def nobody():
-    try:
-        return pwd.getpwnam("nobody")
-    except KeyError:
-        raise Skip("no user nobody")
-
-
-def as_nobody(t, command):
-    return t.sh(f"runuser -u nobody -- timeout 60 {command}", ok=False)
 
 
 @test
@@ -338,73 +323,28 @@ def mounted_read_only(t):
     assert fs.read("version")
 
 
-UNPRIVILEGED = r"""
-set -eu
-cd "$1"; iscsifs=$2 portal=$3 iqn=$4 lun=$5
-mkdir point
-"$iscsifs" -c empty.conf -s state -p pid point
-test "$(id -u)" != 0
-echo "add-portal $portal" > point/discovery/ctl
-echo login > "point/targets/$iqn/ctl"
+MOVE_DATA = r"""
+echo login > "$target/ctl"
 dd if=/dev/urandom of=data bs=64k count=16 status=none
-dd if=data of="point/targets/$iqn/lun$lun/disk" bs=64k conv=notrunc oflag=direct status=none
-cmp -n 1048576 data "point/targets/$iqn/lun$lun/disk"
-pid=$(cat pid)
-fusermount3 -u point
-for _ in $(seq 200); do kill -0 "$pid" 2>/dev/null || exit 0; sleep 0.05; done
-echo "the daemon is still there"; exit 1
+dd if=data of="$lun/disk" bs=64k conv=notrunc oflag=direct status=none
+cmp -n 1048576 data "$lun/disk"
 """
 
 
-def as_user(t, place, run):
-    """The command line @run for a user who is not root, and may use FUSE; @place becomes his."""
-    if os.geteuid():
-        return run
-    user = nobody()
-    need_program("runuser", "unshare")
-    os.chown(place, user.pw_uid, user.pw_gid)
-    if as_nobody(t, f"test -x {place}").returncode:
-        raise Skip(f"{t.dir} is closed to nobody")
-    run = f"runuser -u nobody -- {run}"
-    if os.stat("/dev/fuse").st_mode & 0o002:
-        return run
-    # Closed here, open to all on an ordinary Debian: a device file of our own, in a mount namespace of our own.
-    dev = t.path("dev")
-    os.mkdir(dev)
-    return (f"unshare -m --propagation private bash -ec 'mount -t tmpfs -o mode=755,dev none {dev}; "
-            f"mknod -m 666 {dev}/fuse c 10 229; mount --bind {dev}/fuse /dev/fuse; exec {run}'")
-
-
-@test
+@test(limit=240)
 def unprivileged_mount_through_fusermount(t):
-    need_program("fusermount3", "timeout")
     target = Tgtd(t)
     iqn, number, backing = target.one_disk()
-    place = t.path("private")
-    os.mkdir(place)
-    binary = shutil.copy(program(), place)  # the build directory may be closed to others
-    open(os.path.join(place, "empty.conf"), "w").close()
-    script = os.path.join(place, "script")
-    with open(script, "w") as f:
-        f.write(UNPRIVILEGED)
-    run = as_user(t, place, f"bash {script} {place} {binary} {target.portal} {iqn} {number}")
-    t.sh(f"timeout 100 {run}", env=sanitizer_environ_at(t, place))
+    _, place = run_unprivileged(t, target.portal, iqn, number, MOVE_DATA)
     with open(os.path.join(place, "data"), "rb") as f, open(backing, "rb") as g:
         assert f.read() == g.read(1 << 20)
     assert target.sessions() == []
 
 
-def sanitizer_environ_at(t, place):
-    """The same with reports in a directory that the other user can write."""
-    environ = sanitizer_environ(t, "private")
-    for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
-        environ[key] = environ[key].replace(t.path("private.san"), os.path.join(place, "private.san"))
-    return environ
-
-
 @test
 def idle_daemon_rests(t):
-    """Logged in and with nothing to do: next to no processor time, and few wake-ups."""
+    """Logged in and with nothing to do: next to no processor time, and few wake-ups. What the login began may go on for
+    a while on a busy machine."""
     target = Tgtd(t)
     iqn, _, _ = target.one_disk()
     fs = Mounted(t)
@@ -414,11 +354,15 @@ def idle_daemon_rests(t):
         return sum(int(line.split()[1]) for line in read_text(f"/proc/{fs.pid}/status").splitlines()
                    if "ctxt_switches" in line)
     time.sleep(0.5)
-    seconds, turns = cpu_seconds(fs.pid), wakeups()
-    time.sleep(5)
-    seconds, turns = cpu_seconds(fs.pid) - seconds, wakeups() - turns
-    assert seconds <= 0.1, f"{seconds} s of processor time in 5 s"
-    assert turns <= 100, f"{turns} wake-ups in 5 s"
+    seen = []
+    for _ in range(10):
+        seconds, turns = cpu_seconds(fs.pid), wakeups()
+        time.sleep(5)
+        seconds, turns = cpu_seconds(fs.pid) - seconds, wakeups() - turns
+        if seconds <= 0.1 and turns <= 100:
+            return
+        seen.append(f"{seconds:.2f} s of processor time and {turns} wake-ups in 5 s")
+    raise AssertionError("\n".join(seen))
 
 
 @test
@@ -451,7 +395,7 @@ def from_fstab(t):
     environ["PATH"] = bin_ + ":" + environ["PATH"]
     options = (f"allow_other,noexec,_netdev,x-systemd.automount,config={t.path('c.conf')},state_dir={t.path('state')},"
                f"pidfile={t.path('pid')}")
-    t.sh(f"timeout 60 {helper} iscsifs {point} -t fuse.iscsifs -o {options}", env=environ)
+    t.sh(f"timeout {60 * SLOWNESS:.0f} {helper} iscsifs {point} -t fuse.iscsifs -o {options}", env=environ)
     assert is_mounted(point) and os.path.exists(os.path.join(point, "ctl"))
     pid = int(read_text(t.path("pid")))
     with open("/proc/self/mountinfo") as f:

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The program under test: one daemon with its tree mounted, started by a test and ended with it."""
+"""The program under test: one daemon with its tree mounted, started by a test and ended with it; and who uses it."""
 import contextlib
 import errno
 import glob
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
+import sys
 
-from runner import LIMIT, TOP, Skip, need_program, wait_for
+from runner import LIMIT, SLOWNESS, TOP, Skip, need_program, wait_for
 
 
 def program():
@@ -145,6 +147,13 @@ class Mounted:
         finally:
             os.close(fd)
 
+    def shut_down(self):
+        """With the verb."""
+        try:
+            self.ctl("", "shutdown")
+        except OSError as e:  # the tree may be gone before the answer is read
+            assert e.errno in (errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV), e
+
     def discover(self, portal, keys=""):
         return self.ctl("discovery", f"add-portal {portal} {keys}")
 
@@ -203,7 +212,7 @@ def check_sanitizer(t, name):
         raise AssertionError(f"sanitizer report:\n{read_text(path)[:4000]}")
 
 
-def run_program(t, *words, limit=60, name="run"):
+def run_program(t, *words, limit=LIMIT, name="run"):
     """Run iscsifs to its end (or to where its parent process ends); the CompletedProcess, texts in one."""
     # A file and no pipe: a daemon that goes to the background might keep the pipe open.
     with open(t.path(f"{name}.out"), "w+") as f:
@@ -219,3 +228,128 @@ def unmount(point):
         subprocess.run(["umount", point], check=True, timeout=LIMIT)
     else:
         subprocess.run([shutil.which("fusermount3"), "-u", point], check=True, timeout=LIMIT)
+
+
+# ---- a program that waits in one call on a file of the tree ----
+
+# A call of libc's, so that Python does not try again by itself; its handlers run afterwards. Ready when the
+# line is there, with all signals of SIGNALS caught.
+CALLER = """
+import ctypes, errno, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+SIGNALS = ("INT", "TERM", "HUP", "CHLD", "USR1", "USR2", "WINCH", "URG", "CONT", "ALRM")
+for name in SIGNALS:
+    signal.signal(getattr(signal, "SIG" + name), lambda *_: None)
+if sys.argv[1] == "write":
+    fd, data = os.open(sys.argv[2], os.O_RDWR), sys.argv[3].encode() + b"\\n"
+    call = lambda: libc.write(fd, data, len(data))
+else:
+    import mmap
+    fd, data = os.open(sys.argv[2], os.O_RDONLY | os.O_DIRECT), mmap.mmap(-1, 65536)
+    place = ctypes.c_char.from_buffer(data)
+    call = lambda: libc.pread(fd, ctypes.byref(place), 65536, 0)
+print("ready", flush=True)
+n = call()
+print(errno.errorcode[ctypes.get_errno()] if n < 0 else n, flush=True)
+if sys.argv[1] == "read" and n > 0:
+    open(sys.argv[3], "wb").write(data[:n])
+"""
+
+
+def caller(t, *words):
+    """Waits in the call when this returns. @words: "write", path, text; or "read", path, a file for what was read."""
+    p = subprocess.Popen([sys.executable, "-B", "-c", CALLER, *words], stdout=subprocess.PIPE, text=True)
+    t.defer(p.stdout.close)
+    t.defer(p.wait)
+    t.defer(p.kill)
+    assert p.stdout.readline() == "ready\n"
+    wait_for(lambda: is_waiting(p.pid), "it waits in its call")
+    return p
+
+
+def is_waiting(pid):
+    """In the call: asleep, in write(2) or pread64(2)."""
+    with open(f"/proc/{pid}/syscall") as f:
+        return f.read().split()[0] in ("1", "17", "64", "67")  # amd64, arm64
+
+
+def result(p):
+    """How the call ended: the number of bytes, or the error's name."""
+    line = p.stdout.readline().strip()
+    p.wait()
+    return line
+
+
+# ---- as a user who is not root, and may use FUSE ----
+
+def nobody():
+    try:
+        return pwd.getpwnam("nobody")
+    except KeyError:
+        raise Skip("no user nobody")
+
+
+def as_nobody(t, command):
+    return t.sh(f"runuser -u nobody -- timeout {LIMIT / 2:.0f} {command}", ok=False)
+
+
+def _as_user(t, place, run):
+    """The command line @run for a user who is not root; @place becomes his."""
+    if os.geteuid():
+        return run
+    user = nobody()
+    need_program("runuser", "unshare")
+    os.chown(place, user.pw_uid, user.pw_gid)
+    if as_nobody(t, f"test -x {place}").returncode:
+        raise Skip(f"{t.dir} is closed to nobody")
+    run = f"runuser -u nobody -- {run}"
+    if os.stat("/dev/fuse").st_mode & 0o002:
+        return run
+    # Closed here, open to all on an ordinary Debian: a device file of our own, in a mount namespace of our own.
+    dev = t.path("dev")
+    os.mkdir(dev)
+    return (f"unshare -m --propagation private bash -ec 'mount -t tmpfs -o mode=755,dev none {dev}; "
+            f"mknod -m 666 {dev}/fuse c 10 229; mount --bind {dev}/fuse /dev/fuse; exec {run}'")
+
+
+def _sanitizer_environ_at(t, place):
+    """Reports in a directory that the other user can write."""
+    environ = sanitizer_environ(t, "private")
+    for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+        environ[key] = environ[key].replace(t.path("private.san"), os.path.join(place, "private.san"))
+    return environ
+
+
+SCRIPT = r"""
+set -eu
+cd "$1"; iscsifs=$2 portal=$3 target=point/targets/$4 lun=point/targets/$4/lun$5
+mkdir point
+"$iscsifs" -c empty.conf -s state -p pid point
+test "$(id -u)" != 0
+echo "add-portal $portal" > point/discovery/ctl
+"""
+
+END = r"""
+pid=$(cat pid)
+fusermount3 -u point
+for _ in $(seq SECONDS); do
+	for _ in $(seq 20); do kill -0 "$pid" 2>/dev/null || exit 0; sleep 0.05; done
+done
+echo "the daemon is still there"; exit 1
+"""
+
+
+def run_unprivileged(t, portal, iqn, number, commands):
+    """From mount to umount: lines of shell in @place, which has the mount `point`, for $target and $lun of it. What was
+    printed, and @place."""
+    need_program("fusermount3", "timeout")
+    place = t.path("private")
+    os.mkdir(place)
+    binary = shutil.copy(program(), place)  # the build directory may be closed to others
+    open(os.path.join(place, "empty.conf"), "w").close()
+    script = os.path.join(place, "script")
+    with open(script, "w") as f:
+        f.write(SCRIPT + commands + END.replace("SECONDS", f"{60 * SLOWNESS:.0f}"))
+    run = _as_user(t, place, f"bash {script} {place} {binary} {portal} {iqn} {number}")
+    done = t.sh(f"timeout {LIMIT:.0f} {run}", env=_sanitizer_environ_at(t, place), limit=LIMIT + 30)
+    return done.stdout, place
