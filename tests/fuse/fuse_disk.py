@@ -11,7 +11,7 @@ from loops import attach, need_loops
 from mounted import Mounted, program, read_text, sanitizer_environ
 from patterns import File, backing_read, pattern, same
 from realtargets import Tgtd
-from runner import need_program, need_root, refuses, test, wait_for
+from runner import LIMIT, need_program, need_root, refuses, test, wait_for
 
 SIZE = 16 << 20
 
@@ -239,8 +239,9 @@ def holder_is_who_has_it_not_who_opened_it(t):
     done = t.sh(f"sh -c 'exec 3<{disk}; sleep 1000 >/dev/null 2>&1 & echo $$ $!'")
     opener, keeper = map(int, done.stdout.split())
     t.defer(lambda: os.kill(keeper, 9) if os.path.exists(f"/proc/{keeper}") else None)
+    wait_for(lambda: f"pid {keeper} (sleep)" in holder(fs, iqn), "the child is another program")
     told = holder(fs, iqn)
-    assert f"is open by pid {keeper} (sleep): {disk}" in told and str(opener) not in told, told
+    assert f"is open by pid {keeper} (sleep): {disk}" in told and f"pid {opener} " not in told, told
     os.kill(keeper, 9)
     wait_for(lambda: "opens 0" in fs.read("targets", iqn, "lun1", "stats"), "it is closed")
     fs.logout(iqn)
@@ -272,7 +273,7 @@ def open_from_another_pid_namespace_is_counted(t):
     wait_for(lambda: "opens 0\n" in read_text(f"{lun}/stats"), "it is closed")
     t.sh(f"echo logout > {point}/targets/{iqn}/ctl")
     t.sh(f"umount {point}")
-    daemon.wait(60)
+    daemon.wait(LIMIT)
 
 
 @test

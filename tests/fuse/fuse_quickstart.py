@@ -5,7 +5,7 @@ import os
 from mounted import is_mounted, program, sanitizer_environ
 from patterns import backing_read, backing_write, pattern, same
 from realtargets import Tgtd
-from runner import TOP, need_program, need_root, test
+from runner import LIMIT, TOP, need_program, need_root, test, wait_for
 from sweep import loops, mounts, processes
 
 
@@ -17,7 +17,7 @@ class Quickstart:
         t.defer(self.run, "stop")
 
     def run(self, words="", ok=True):
-        return self.t.sh(f"timeout 110 {TOP}/quickstart {words}", ok=ok, env=self.environ).stdout
+        return self.t.sh(f"timeout {LIMIT:.0f} {TOP}/quickstart {words}", ok=ok, limit=2 * LIMIT, env=self.environ).stdout
 
 
 @test(limit=240)
@@ -54,10 +54,11 @@ def own_portal_is_only_read(t):
     quick = Quickstart(t)
     text = quick.run(target.portal)
     assert iqn in text and "Only reading is shown" in text, text
-    assert target.connections() == 1
+    wait_for(lambda: target.connections() == 1, "one connection")
     same(backing_read(backing, 0, 16 << 20), data, "the person's disk")
     quick.run("stop")
-    assert target.connections() == 0 and target.process.poll() is None
+    wait_for(lambda: target.connections() == 0, "the target has no connection")
+    assert target.process.poll() is None
     same(backing_read(backing, 0, 16 << 20), data, "the person's disk")
 
 
@@ -72,7 +73,8 @@ def own_portal_whose_first_target_wants_chap(t):
                  "quickstart stop"):
         assert part in text, f"{part!r} is not in:\n{text}"
     assert "code=ISDSC" not in text, text
-    assert is_mounted(quick.point) and target.connections() == 0
+    assert is_mounted(quick.point)
+    wait_for(lambda: target.connections() == 0, "the target has no connection")
     text = quick.run(target.portal)
     assert f"Not let in by {refusing}" in text and "Only reading is shown" in text, text
     text = quick.run(target.portal)
