@@ -3,63 +3,16 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
-from mounted import Mounted
+from mounted import Mounted, caller, is_waiting, result
 from patterns import File, backing_write, pattern
-from realtargets import Tgtd
-from runner import test, wait_for
+from realtargets import Tgtd, restart_tgtd
+from runner import SLOWNESS, test, wait_for
 
 TARGET = "iqn.2026-11.test.silent:one"
 
-# A call of libc's, so that Python does not try again by itself; its handlers run afterwards. Ready when the
-# line is there, with all signals of SIGNALS caught.
-CALLER = """
-import ctypes, errno, os, signal, sys
-libc = ctypes.CDLL(None, use_errno=True)
-SIGNALS = ("INT", "TERM", "HUP", "CHLD", "USR1", "USR2", "WINCH", "URG", "CONT", "ALRM")
-for name in SIGNALS:
-    signal.signal(getattr(signal, "SIG" + name), lambda *_: None)
-if sys.argv[1] == "write":
-    fd, data = os.open(sys.argv[2], os.O_RDWR), sys.argv[3].encode() + b"\\n"
-    call = lambda: libc.write(fd, data, len(data))
-else:
-    import mmap
-    fd, data = os.open(sys.argv[2], os.O_RDONLY | os.O_DIRECT), mmap.mmap(-1, 65536)
-    place = ctypes.c_char.from_buffer(data)
-    call = lambda: libc.pread(fd, ctypes.byref(place), 65536, 0)
-print("ready", flush=True)
-n = call()
-print(errno.errorcode[ctypes.get_errno()] if n < 0 else n, flush=True)
-if sys.argv[1] == "read" and n > 0:
-    open(sys.argv[3], "wb").write(data[:n])
-"""
-
 HARMLESS = (signal.SIGCHLD, signal.SIGUSR1, signal.SIGWINCH, signal.SIGURG, signal.SIGUSR2, signal.SIGCONT)
-
-
-def caller(t, *words):
-    p = subprocess.Popen([sys.executable, "-B", "-c", CALLER, *words], stdout=subprocess.PIPE, text=True)
-    t.defer(p.stdout.close)
-    t.defer(p.wait)
-    t.defer(p.kill)
-    assert p.stdout.readline() == "ready\n"
-    wait_for(lambda: is_waiting(p.pid), "it waits in its call")
-    return p
-
-
-def is_waiting(pid):
-    """In the call: asleep, in write(2) or pread64(2)."""
-    with open(f"/proc/{pid}/syscall") as f:
-        return f.read().split()[0] in ("1", "17", "64", "67")  # amd64, arm64
-
-
-def result(p):
-    line = p.stdout.readline().strip()
-    p.wait(60)
-    return line
 
 
 def silent_login(t):
@@ -105,7 +58,7 @@ def a_shell_whose_child_ends_goes_on(t):
     wait_for(lambda: open(f"/proc/{child}/stat").read().rsplit(")", 1)[1].split()[0] == "Z", "the child has ended")
     time.sleep(0.5)
     os.kill(target.process.pid, signal.SIGCONT)
-    assert shell.wait(100) == 0, open(t.path("shell.log")).read()
+    assert shell.wait(100 * SLOWNESS) == 0, open(t.path("shell.log")).read()
     assert fs.sids(iqn) and fs.ls("targets", iqn, f"lun{number}")
 
 
@@ -139,9 +92,7 @@ def a_disk_is_deaf_to_signals(t):
         time.sleep(0.1)
     time.sleep(0.5)
     assert is_waiting(p.pid)
-    again = Tgtd(t, ports=target.ports, name="tgtd.again")
-    again.add_target("disk1")
-    again.add_lun(number, backing, tid=1)
+    restart_tgtd(t, target, [("disk1", number, backing)])
     assert result(p) == "65536"
     assert open(t.path("read"), "rb").read() == pattern(65536, 7)
 

@@ -8,7 +8,7 @@ import time
 
 from mounted import Mounted, read_all, read_text
 from patterns import File, pattern, same
-from realtargets import Istgt, Tgtd
+from realtargets import Istgt, Tgtd, restart_tgtd
 from runner import SLOWNESS, refuses, test, wait_for
 
 POLICIES = ("failover", "round-robin", "round-robin-subset", "weighted", "least-queue-depth")
@@ -52,14 +52,6 @@ def logged_in(t, keys="", **parameters):
     fs = Mounted(t)
     sid = fs.log_in(target.portal, iqn, keys)
     return target, fs, iqn, number, backing, sid
-
-
-def restart(t, target, backing, number=1):
-    """Another tgtd where one was, with the same target and disk."""
-    again = Tgtd(t, ports=target.ports, name="tgtd.again")
-    again.add_target("disk1")
-    again.add_lun(number, backing)
-    return again
 
 
 @test
@@ -254,7 +246,7 @@ def session_is_retrying_while_its_target_is_away(t):
         assert len(lost) == 1 and lost[0][:2] == ("warning", 20), lost
         assert f"session {sid} {iqn} connection 1 via {target.portal} was lost: " in lost[0][3], lost
         assert len(events(fs, "session-retrying")) == 1
-        restart(t, target, backing, number)
+        restart_tgtd(t, target, [("disk1", number, backing)])
         wait_state(fs, "logged-in", *session)
         assert fs.read(*session, "retry").splitlines()[0] == "session up"
         same(f.read(65536, 0), data, "what was written before")
@@ -284,7 +276,7 @@ def reading_waits_while_a_session_is_retrying(t):
     t.defer(reader.kill)
     time.sleep(3)
     assert reader.poll() is None, "it waits"
-    restart(t, target, backing, number)
+    restart_tgtd(t, target, [("disk1", number, backing)])
     assert reader.wait(60 * SLOWNESS) == 0, f"{time.monotonic() - started:.0f} s"
     with open(t.path("copy"), "rb") as f:
         same(f.read(), data, "what was read")
@@ -300,7 +292,7 @@ def reading_fails_when_its_time_is_up(t):
     with File(fs.disk(iqn, number), os.O_RDONLY, direct=True) as f:
         refuses(errno.EIO, f.read, 4096, 0)
     took = time.monotonic() - started
-    assert 2 < took < 3 + 5 * SLOWNESS, took
+    assert 2 < took < 30 * SLOWNESS, took
     assert [x[:2] for x in events(fs, "io-failed")] == [("error", 1016)]
     assert fs.read("targets", iqn, "sessions", sid, "state") == "retrying"
     fs.logout(iqn, "force=yes")

@@ -8,7 +8,7 @@ import time
 from runner import LIMIT, test, wait_for
 from mounted import Mounted
 from patterns import File, backing_read, pattern, same
-from realtargets import Istgt, Tgtd
+from realtargets import Istgt, Tgtd, restart_tgtd
 
 # An I/O may wait for its command's time limit and for the session to come back; not longer.
 KEYS = "command_timeout=10"
@@ -71,9 +71,7 @@ def killed_and_restarted(t, kind, start):
 @test(limit=300)
 def tgtd_killed_under_load(t):
     target, fs, iqn, number, backing = killed_and_restarted(t, Tgtd, lambda _: Tgtd(t))
-    again = Tgtd(t, ports=target.ports, name="tgtd-again")
-    again.add_target("disk1")
-    again.add_lun(number, backing)
+    again = restart_tgtd(t, target, [("disk1", number, backing)])
     if fs.sids(iqn):
         fs.logout(iqn, "force=yes")
     fs.discover(again.portal) if again.portal not in fs.ls("discovery", "portals") else fs.ctl("discovery", "refresh")

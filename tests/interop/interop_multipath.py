@@ -11,8 +11,8 @@ from lio import MIB, STATES, Lio
 from loadcheck import TOLERANCE
 from mounted import Mounted
 from patterns import File, pattern, same
-from realtargets import Tgtd
-from rig import DEADLINE, Rig, assert_told, restart_tgtd
+from realtargets import Tgtd, restart_tgtd
+from rig import DEADLINE, Rig, assert_told
 
 USABLE = ("optimized", "non-optimized")
 READ_10, WRITE_10, READ_16, WRITE_16 = 0x28, 0x2a, 0x88, 0x8a

@@ -13,8 +13,8 @@ from faultproxy import COMMAND, DATA_IN, DATA_OUT, IN, OUT, R2T, RESPONSE, Fault
 from loadcheck import TOLERANCE, Load
 from mounted import Mounted
 from patterns import File
-from realtargets import Tgtd
-from rig import DEADLINE, NOP_INTERVAL, NOP_TIMEOUT, Rig, assert_told, restart_tgtd, stats
+from realtargets import Tgtd, restart_tgtd
+from rig import DEADLINE, NOP_INTERVAL, NOP_TIMEOUT, Rig, assert_told, stats
 
 BOTH_DIGESTS = "header_digest=yes data_digest=yes"
 # How long a silence may last before it must be noticed.

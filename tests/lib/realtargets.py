@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from runner import Skip, need_program, wait_for
+from runner import LIMIT, Skip, need_program, wait_for
 
 USER, SECRET = "tom", "secretsecret12"
 USER_IN, SECRET_IN = "jerry", "mutualsecret34"
@@ -72,7 +72,7 @@ class Target:
     def kill(self):
         """As if it had crashed."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(LIMIT)
 
 
 class Tgtd(Target):
@@ -113,7 +113,7 @@ class Tgtd(Target):
 
     def _admin(self, *words):
         done = subprocess.run([self.admin, "-C", "1", "--lld", "iscsi", *map(str, words)], env=self.environ,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
         return done.returncode, done.stdout + done.stderr
 
     def admin_do(self, *words):
@@ -167,6 +167,18 @@ class Tgtd(Target):
         if mutual:
             self.add_account(USER_IN, SECRET_IN, outgoing=True)
         return iqn, number, backing
+
+
+def restart_tgtd(t, old, disks, name="tgtd-again"):
+    """Another tgtd in the place of @old with the same disks: [(end of the target's name, LUN number, backing file)]."""
+    again = Tgtd(t, ports=old.ports, name=name)
+    for tid, (target, number, backing) in enumerate(disks, 1):
+        # Its units are there before anybody may log in.
+        again.admin_do("--op", "new", "--mode", "target", "--tid", tid, "-T", again.base + target)
+        again.count = tid
+        again.add_lun(number, backing)
+        again.admin_do("--op", "bind", "--mode", "target", "--tid", tid, "-I", "ALL")
+    return again
 
 
 class Istgt(Target):

@@ -6,7 +6,6 @@ from faultproxy import FaultProxy
 from lio import Lio
 from loadcheck import Load
 from mounted import Mounted
-from realtargets import Tgtd
 
 # Seconds. Long beside what a busy machine needs for anything, short enough to be waited for.
 DEADLINE = 20
@@ -103,15 +102,3 @@ def assert_told(fs, *names):
     for name in names:
         wanted = name if isinstance(name, tuple) else (name,)
         assert any(f" {x} " in text for x in wanted), f"no event {' or '.join(wanted)}:\n{text}"
-
-
-def restart_tgtd(t, old, disks, name="tgtd-again"):
-    """Another tgtd in the place of @old with the same disks: [(end of the target's name, LUN number, backing file)]."""
-    again = Tgtd(t, ports=old.ports, name=name)
-    for tid, (target, number, backing) in enumerate(disks, 1):
-        # Its units are there before anybody may log in.
-        again.admin_do("--op", "new", "--mode", "target", "--tid", tid, "-T", again.base + target)
-        again.count = tid
-        again.add_lun(number, backing)
-        again.admin_do("--op", "bind", "--mode", "target", "--tid", tid, "-I", "ALL")
-    return again
