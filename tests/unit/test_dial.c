@@ -285,6 +285,7 @@ static void test_dial_does_not_wait_for_silent_addresses(void)
 	int64_t started;
 
 	begin();
+	conf.timeouts.connect_ms = 300000;
 	take_logins(2, 1);
 	peers[0].is_mute = peers[1].is_mute = true;
 	for (unsigned i = 0; i < 2;
@@ -305,7 +306,7 @@ static void test_dial_does_not_wait_for_silent_addresses(void)
 	wait_done();
 	CU_ASSERT_TRUE(is_logged_in);
 	CU_ASSERT_STRING_EQUAL(portal, peers[2].name);
-	CU_ASSERT_TRUE(g_get_monotonic_time() - started < 2 * G_USEC_PER_SEC);
+	CU_ASSERT_TRUE(g_get_monotonic_time() - started < 30 * G_USEC_PER_SEC);
 	end();
 }
 

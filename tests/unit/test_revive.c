@@ -30,7 +30,7 @@ static void begin(unsigned portals)
 	conf_default(&conf);
 	conf.initiator_name = g_strdup("iqn.2026-11.test:host");
 	conf.wishes.time2wait = 0;
-	conf.timeouts.logout_ms = 2000;
+	conf.timeouts.logout_ms = 120000;
 	loop = loop_new();
 	d = daemon_new(loop, &conf, NULL, NULL);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(d);
@@ -56,7 +56,7 @@ static void end(void)
 
 	daemon_shutdown(d, on_shut_down, NULL);
 	CU_ASSERT_EQUAL(loop_run(loop), 0);
-	CU_ASSERT_TRUE(g_get_monotonic_time() - started < G_USEC_PER_SEC);
+	CU_ASSERT_TRUE(g_get_monotonic_time() - started < 30 * G_USEC_PER_SEC);
 	daemon_free(d);
 	peers_stop();
 	loop_free(loop);
