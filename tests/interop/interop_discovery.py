@@ -3,7 +3,7 @@
 import errno
 import os
 
-from runner import refuses, test
+from runner import refuses, test, wait_for
 from mounted import Mounted
 from realtargets import Istgt, Tgtd, free_port, need_ipv6
 
@@ -30,7 +30,7 @@ def discovery_session_is_closed(t, kind):
     target.one_disk()
     fs = Mounted(t)
     fs.discover(target.portal)
-    assert target.connections() == 0, "a discovery session stays open"
+    wait_for(lambda: target.connections() == 0, "the discovery session is closed")
 
 
 @test

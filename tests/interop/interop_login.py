@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from runner import refuses, test, wait_for
+from runner import LIMIT, refuses, test, wait_for
 from mounted import Mounted
 from patterns import File, backing_read, pattern, same
 from realtargets import SECRET, SECRET_IN, USER, USER_IN, Istgt, Tgtd
@@ -37,7 +37,7 @@ def login_then_logout(t, kind):
     iqn, number, backing = target.one_disk()
     fs = Mounted(t)
     sid = fs.log_in(target.portal, iqn)
-    assert target.connections() == 1
+    wait_for(lambda: target.connections() == 1, "one connection")
     assert shows_disk(fs, iqn, number)
     assert fs.read("targets", iqn, "state").lower().replace("-", "_") == "logged_in", fs.read("targets", iqn, "state")
     assert fs.read("targets", iqn, "sessions", sid, "tsih") not in ("0", "0x0000")
@@ -74,7 +74,8 @@ def second_login_is_refused(t, kind):
     fs.log_in(target.portal, iqn)
     e = refuses(errno.EEXIST, fs.login, iqn)
     assert "errno=EEXIST" in e.reply and "text=" in e.reply, e.reply
-    assert len(fs.sids(iqn)) == 1 and target.connections() == 1
+    assert len(fs.sids(iqn)) == 1
+    wait_for(lambda: target.connections() == 1, "one connection")
 
 
 @test(on=BOTH)
@@ -374,6 +375,6 @@ def parallel_logins(t):
     fs.discover(target.portal)
     script = "import sys; f = open(sys.argv[1], 'w'); f.write('login\\n'); f.close()"
     running = [subprocess.Popen([sys.executable, "-c", script, fs.path("targets", n, "ctl")]) for n in names]
-    assert [p.wait(60) for p in running] == [0] * len(names)
+    assert [p.wait(LIMIT) for p in running] == [0] * len(names)
     assert all(len(fs.sids(n)) == 1 for n in names)
     assert len(fs.ls("sessions")) >= len(names)

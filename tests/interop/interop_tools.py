@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from runner import need_program, test, wait_for
+from runner import LIMIT, need_program, test, wait_for
 from fsx import Fsx, Wrong
 from faultproxy import COMMAND, DATA_IN, IN, OUT, RESPONSE, FaultProxy
 from lio import GUEST, MIB, SECRET, USER, Lio
@@ -32,7 +32,7 @@ def complaints(load):
     """What it finds at its end; it must end with status 1."""
     load.process.stdin.write("verify\nquit\n")
     load.process.stdin.flush()
-    assert load.process.wait(60) == 1
+    assert load.process.wait(LIMIT) == 1
     wait_for(lambda: load.answers and load.answers[-1][0] == "end", "its last line is read")
     return "\n".join(load.bad)
 

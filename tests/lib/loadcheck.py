@@ -15,11 +15,11 @@ import subprocess
 import threading
 import time
 
-from runner import SLOWNESS, need_program
+from runner import LIMIT, SLOWNESS, need_program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# What scheduling may add to a deadline, in seconds.
-TOLERANCE = 2 * SLOWNESS
+# What a machine that stands still now and then may add to a deadline, in seconds.
+TOLERANCE = 30
 
 
 def build(t):
@@ -182,7 +182,7 @@ class Load:
             self.compare(backing() if callable(backing) else backing)
         self.process.stdin.write("quit\n")
         self.process.stdin.close()
-        assert self.process.wait(30) == 0, f"{self.name}: status {self.process.returncode}"
+        assert self.process.wait(LIMIT) == 0, f"{self.name}: status {self.process.returncode}"
         return window
 
 
