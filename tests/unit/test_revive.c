@@ -90,7 +90,7 @@ static bool wait_until(bool (*is)(void))
 {
 	int64_t started = g_get_monotonic_time();
 
-	while (!is() && g_get_monotonic_time() - started < 10 * G_USEC_PER_SEC)
+	while (!is() && g_get_monotonic_time() - started < 60 * G_USEC_PER_SEC)
 		loop_run_once(loop, 20);
 	return is();
 }
