@@ -211,11 +211,11 @@ def size_changes_are_told(t):
     assert b.device() == ours
 
 
-def with_many_units(t):
+def with_many_units(t, name="many"):
     """24 LUNs of one target; LUN n has n MiB. (target, its name, a daemon that knows it)"""
     need_loops()
     target = Tgtd(t)
-    iqn = target.add_target("many")
+    iqn = target.add_target(name)
     for n in range(1, 25):
         target.add_lun(n, t.file(f"lun{n}", n << 20))
     fs = Mounted(t)

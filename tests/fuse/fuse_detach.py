@@ -6,14 +6,10 @@ import signal
 import subprocess
 import time
 
-from fuse_block import SIZE, Block, backing_of, sectors
-from fuse_disk import need_loops
-from mounted import Mounted, is_mounted
+from fuse_block import SIZE, Block, backing_of, sectors, with_many_units
+from mounted import is_mounted
 from patterns import File
-from realtargets import Tgtd
-from runner import Case, need_root, test, wait_for
-
-UNITS = 24
+from runner import LIMIT, Case, need_root, test, wait_for
 
 
 def over(iqn):
@@ -23,21 +19,15 @@ def over(iqn):
 
 @test(on=[Case(f"{ms}ms", ms=ms) for ms in (5, 20, 60, 150, 400)], limit=300)
 def ending_while_devices_are_made_leaves_none(t, x):
-    need_loops()
-    target = Tgtd(t)
-    iqn = target.add_target(f"many{os.getpid()}")
-    for n in range(1, UNITS + 1):
-        target.add_lun(n, t.file(f"lun{n}", n << 20))
-    fs = Mounted(t)
-    fs.discover(target.portal)
+    _, iqn, fs = with_many_units(t, f"many{os.getpid()}")
     writer = subprocess.Popen(["sh", "-c", f"echo login expose=block > '{fs.path('targets', iqn, 'ctl')}'"],
                               stderr=subprocess.DEVNULL)
     t.defer(writer.wait)
     wait_for(lambda: fs.sids(iqn), "the session")
     time.sleep(x.ms / 1000)
     fs.process.send_signal(signal.SIGTERM)
-    fs.process.wait(100)
-    wait_for(lambda: not over(iqn), "no loop device is left", limit=10)
+    fs.process.wait(LIMIT)
+    wait_for(lambda: not over(iqn), "no loop device is left")
     assert not is_mounted(fs.point)
 
 
@@ -48,8 +38,8 @@ def ending_while_the_device_of_a_gone_unit_is_detached(t):
     b.target.admin_do("--op", "delete", "--mode", "logicalunit", "--tid", 1, "--lun", b.number)
     ctl, pid = b.fs.path("sessions", b.sid, "ctl"), b.fs.process.pid
     subprocess.run(["sh", "-c", f"echo rescan > '{ctl}'; kill -TERM {pid}"], check=True)
-    b.fs.process.wait(100)
-    wait_for(lambda: not backing_of(device), f"{device} is gone", limit=10)
+    b.fs.process.wait(LIMIT)
+    wait_for(lambda: not backing_of(device), f"{device} is gone")
 
 
 @test(limit=300)
@@ -79,7 +69,7 @@ def reading_block_while_it_is_detached_accuses_nobody(t):
         b.fs.ctl(b.lun, "attach")
         b.fs.ctl(b.lun, "detach")
     reader.kill()
-    reader.wait(60)
+    reader.wait(LIMIT)
     told = b.fs.read("events")
     assert told.count("is detached") == 30 and "somebody else" not in told, told
 
@@ -91,8 +81,8 @@ def a_tree_that_was_unmounted_lazily_takes_its_devices_along(t):
     device = b.device()
     t.sh(f"umount -l {b.fs.point}")
     b.fs.process.send_signal(signal.SIGTERM)
-    b.fs.process.wait(100)
-    wait_for(lambda: not backing_of(device), f"{device} is gone", limit=10)
+    b.fs.process.wait(LIMIT)
+    wait_for(lambda: not backing_of(device), f"{device} is gone")
 
 
 @test(limit=300)
