@@ -2,41 +2,30 @@
 """Signals for a program that waits in the tree: which of them cancel what it waits for."""
 import os
 import signal
-import socket
 import time
 
+from fuse_control import HERE, hanging_login, with_silent_target
 from mounted import Mounted, caller, is_waiting, result
 from patterns import File, backing_write, pattern
 from realtargets import Tgtd, restart_tgtd
 from runner import SLOWNESS, test, wait_for
 
-TARGET = "iqn.2026-11.test.silent:one"
-
 HARMLESS = (signal.SIGCHLD, signal.SIGUSR1, signal.SIGWINCH, signal.SIGURG, signal.SIGUSR2, signal.SIGCONT)
-
-
-def silent_login(t):
-    s = socket.socket()
-    s.bind(("127.0.0.1", 0))
-    s.listen(64)
-    t.defer(s.close)
-    fs = Mounted(t)
-    fs.ctl("discovery", f"add-target {TARGET} portal=127.0.0.1:{s.getsockname()[1]}")
-    return fs, caller(t, "write", fs.path("targets", TARGET, "ctl"), "login timeout=100")
 
 
 @test
 def what_asks_nobody_to_end_cancels_no_command(t):
-    fs, p = silent_login(t)
+    fs = with_silent_target(t)
+    p = hanging_login(t, fs)
     for n in HARMLESS:
         p.send_signal(n)
         time.sleep(0.1)
     time.sleep(0.5)
     assert is_waiting(p.pid), "the login was cancelled"
-    assert fs.read("targets", TARGET, "error") == "", "it has failed"
+    assert fs.read("targets", HERE, "error") == "", "it has failed"
     p.send_signal(signal.SIGTERM)  # also after the others
     assert result(p) == "EINTR"
-    assert fs.sids(TARGET) == []
+    assert fs.sids(HERE) == []
 
 
 @test
