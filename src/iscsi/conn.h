@@ -201,7 +201,7 @@ void conn_cancel_bursts(struct task *t);
 void conn_flush(struct conn *c);
 
 /* --- conn_snack.c --- */
-/* @t, SENT, has not been heard of for session_quiet_ms(): one step, and the quiet begins anew.
+/* @t, SENT, has not been heard of for session_quiet_ms(), nor looked after: one step.
  * The next that the target waits for (ExpCmdSN): the command once more. Acknowledged: a ping,
  * whose answer shows what statuses are missing; when it has come and nothing else, a SNACK for
  * what @t waits for. */

@@ -424,7 +424,7 @@ void conn_look_after(struct conn *c, struct task *t)
 		}
 		return;
 	}
-	t->quiet_us = loop_now_us(c->session->loop);
+	t->looked_us = loop_now_us(c->session->loop);
 	if (t->recovery.is_lost) {
 		session_abort_task(c->session, t);
 		return;

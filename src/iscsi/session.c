@@ -417,7 +417,8 @@ static void session_check_conn(struct conn *c)
 			continue;
 		if (session_is_stuck(s, t))
 			session_abort_task(s, t);
-		else if (may_look && !t->is_unproven && now - t->quiet_us >= quiet_us)
+		else if (may_look && !t->is_unproven &&
+			 now - MAX(t->quiet_us, t->looked_us) >= quiet_us)
 			conn_look_after(c, t);
 		if (c->state == CONN_CLEANUP)
 			return;

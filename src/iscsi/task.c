@@ -31,7 +31,7 @@ void task_reset(struct task *t)
 	memset(&t->covered, 0, sizeof(t->covered));
 	memset(&t->data_in, 0, sizeof(t->data_in));
 	memset(&t->recovery, 0, sizeof(t->recovery));
-	t->sent_us = t->quiet_us = 0;
+	t->sent_us = t->quiet_us = t->looked_us = 0;
 	t->is_reassigning = t->is_unproven = t->is_r2t_sn_open = false;
 	t->attempt_us = t->not_before_us = 0;
 	t->reassigns = 0;

@@ -136,6 +136,7 @@ struct task {
 	struct burst bursts[TASK_R2T_MAX + 1]; /* the last one is the unsolicited burst */
 	int64_t sent_us;   /* first, or when it was reassigned */
 	int64_t quiet_us;  /* when something was last heard of it, or it was sent */
+	int64_t looked_us; /* when it was looked after, last (conn_look_after()) */
 	int64_t attempt_us; /* when this attempt has had its time: the ladder begins */
 	unsigned reassigns;  /* TASK REASSIGNs sent for it */
 	int64_t data_left_us; /* write: when the last burst asked for had been given to the batch */

@@ -108,6 +108,14 @@ def recovery_12_all_swallowed_write(s):
 	climbs(s, 'restart-write', True, LONG_DEADLINE, cure='restart', ignored=(1, 5, 6))
 
 
+@scene(is_slow=True)
+def recovery_12_long_deadline(s):
+	"""Level 2 with 36 s, where a rung is longer than the quiet after which SNACKs are sent: the ladder begins at a third."""
+	t = climbs(s, 'restart-long', timeout=36, cure='restart', ignored=(1, 5, 6), level=2)
+	read = t.event_of(reads(t)[1]).time
+	s.check(t.event_of(tmfs(t)[0]).time - read < 18, 'the first ABORT TASK came too late')
+
+
 @scene
 def recovery_12_refused(s):
 	"""Functions are refused (not supported, not authorised, rejected): the next rung, at once."""

@@ -17,7 +17,8 @@ class Quickstart:
         t.defer(self.run, "stop")
 
     def run(self, words="", ok=True):
-        return self.t.sh(f"timeout {LIMIT:.0f} {TOP}/quickstart {words}", ok=ok, limit=2 * LIMIT, env=self.environ).stdout
+        return self.t.sh(f"timeout {LIMIT:.0f} {TOP}/quickstart {words}", ok=ok, limit=2 * LIMIT,
+                         env=self.environ).stdout
 
 
 @test(limit=240)
