@@ -7,8 +7,8 @@
  *
  *   an interrupt is   true in it                          next
  *   idle              linked nowhere                      waiting, or meant() was called
- *   waiting           on watch->waiting, the timer runs   idle: meant() was called, or
- * forgotten
+ *   waiting           on watch->waiting, the timer runs   idle: meant() was called, or it was
+ *                                                         forgotten
  */
 #ifndef ISCSIFS_INTERRUPT_H
 #define ISCSIFS_INTERRUPT_H

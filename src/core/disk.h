@@ -25,8 +25,9 @@
  *                again by disk_kick(), fails at its deadline
  *   DONE         done() is about to run or has run                      -
  *
- * Requests about a range of blocks (punch, zero, copy, seek) are a row of commands, see disk_range.h;
- * each of these has the deadline of a request of its own, since a range may be the whole disk.
+ * Requests about a range of blocks (punch, zero, copy, seek) are a row of commands, see
+ * disk_range.h; each of these has the deadline of a request of its own, since a range may be the
+ * whole disk.
  *
  * What is sent again. READ, WRITE and SYNCHRONIZE CACHE, UNMAP, WRITE SAME, EXTENDED COPY and
  * GET LBA STATUS of a disk are, whatever became of the first: they say where, not "next", so
