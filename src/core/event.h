@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Events: what happens to sessions, connections, paths and units, each with its number in
  * Appendix B of the users' guide (driver events 1 to 62), a severity, and a text for people with
- * what the guide calls dump data in it. Events that the guide has no number for are ours, from
+ * what the guide calls dump data in it. Events that the guide has no number for have ours, from
  * 1000 on. Kept in a ring, the newest EVENT_RING of them, and told to the log.
  *
  * One row of a table (event.c) an id: name, severity, the text of the guide in our words. */
@@ -47,6 +47,44 @@ enum event_own {
 	EVENT_BLOCK_ATTACHED, /* a loop device over a LUN (attach.h) */
 	EVENT_BLOCK_DETACHED,
 	EVENT_BLOCK_FAILED,  /* it could not be attached */
+
+	/* The guide's service events, in its order (it gives them no numbers). */
+	EVENT_VOLUMES_SEARCH_FAILED,
+	EVENT_VOLUMES_TIMEOUT,
+	EVENT_DYNAMIC_DISK_FAILED,
+	EVENT_IPSEC_ACCESS_FAILED,
+	EVENT_START_FAILED,
+	EVENT_SECRET_FAILED,
+	EVENT_HBA_CHECK_FAILED,
+	EVENT_UPCALL_MALFORMED,
+	EVENT_REQUEST_FAILED,
+	EVENT_STATIC_FAILED,
+	EVENT_ISNS_FAILED,
+	EVENT_SENDTARGETS_FAILED,
+	EVENT_SENDTARGETS_INVALID,
+	EVENT_FIRMWARE_FAILED,
+	EVENT_REMOVAL_VETOED,
+	EVENT_IPSEC_REQUIRED_FAILED,
+	EVENT_EVALUATION_OVER,
+	EVENT_LOCAL_ADDRESSES_FAILED,
+	EVENT_FIREWALL_CLOSED,
+	EVENT_FIREWALL_CHECK_FAILED,
+
+	/* Ours again. */
+	EVENT_INVALID_NAME,
+	EVENT_TARGET_FOUND,
+	EVENT_TARGET_VANISHED,
+	EVENT_ISNS_REGISTERED,
+	EVENT_ISNS_CHANGED,
+	EVENT_PERSISTENT_LOGIN,
+	EVENT_PERSISTENT_LOGIN_FAILED,
+	EVENT_PERSISTENT_LOGINS_TIMEOUT,
+	EVENT_VOLUMES_READY,
+	EVENT_STATE_DAMAGED,
+	EVENT_STATE_NOT_SAVED,
+	EVENT_CONF_RELOADED,
+	EVENT_CONF_REFUSED,
+	EVENT_INITIATOR_CHANGED,
 	EVENT_OWN_END
 };
 

@@ -17,7 +17,7 @@ deps_run=(fuse3)
 deps_demo=(tgt)
 # shellcheck disable=SC2034
 deps_test=(python3 libcunit1-dev tgt istgt fuse3 mount e2fsprogs xfsprogs btrfs-progs fdisk fio libiscsi-bin
-	sg3-utils mandoc xz-utils binutils iproute2)
+	sg3-utils mandoc xz-utils binutils iproute2 open-isns-server open-isns-utils)
 # shellcheck disable=SC2034
 deps_fuzz=(clang libclang-rt-dev)
 
