@@ -18,94 +18,149 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "core/conf_table.h"
 #include "core/options.h"
 
 #define MAX_CONNECTIONS 8 /* asked for: see the row of max_connections in options.c */
 #define ALIAS_MAX 255	  /* RFC 7143 6.1: a text value */
 
-struct option {
-	struct command_key key; /* only the name: it is a login key, and the rest is there */
-	size_t offset;		/* in struct conf; the type is that of the key, see store[] */
-	const char *section;	/* of the sample: begins here */
-	const char *example;	/* of the sample, when there is no default */
-};
-
 #define AT(member) .offset = offsetof(struct conf, member)
-#define LOGIN_KEY(key_name, member)                     \
-	{                                               \
-		.key = { .name = key_name }, AT(member) \
+/* A login key: its type, bounds and help are in options.c. */
+#define LOGIN_KEY(key_name, member, why_)                                                \
+	{                                                                                \
+		.key = { .name = key_name }, AT(member), .live = CONF_NEW_LOGINS, .why = why_ \
 	}
 
-static const struct option options[] = {
+/* After a change here:
+ *
+ *	make tests/unit/test_conf && srcdir=. tests/unit/test_conf --write
+ *
+ * prints config/iscsifs.conf and the OPTIONS of man/iscsifs.conf.5 anew (srcdir: the top of the
+ * sources). @why: plain text, sentences: when one would want another value. */
+const struct conf_option conf_options[] = {
 	{ .key = { "initiator_name", COMMAND_TEXT,
-		   .help = "iSCSI name of this host; without it one is made of the host name" },
+		   .help = "name of this host for iSCSI; without it one is made of the host "
+			   "name" },
 	  AT(initiator_name),
 	  .section = "This host",
-	  .example = "iqn.2026-11.io.iscsifs:host1" },
+	  .example = "iqn.2026-11.io.iscsifs:host1",
+	  .live = CONF_NEW_LOGINS,
+	  .why = "Targets grant access by this name, so give one that stays when the host is "
+		 "renamed. One that was written to initiator/name of the tree goes before it, "
+		 "until \"*\" is written there." },
 	{ .key = { "initiator_alias", COMMAND_TEXT, .help = "what targets may show for it" },
 	  AT(initiator_alias),
-	  .example = "host1" },
+	  .example = "host1",
+	  .live = CONF_NEW_LOGINS,
+	  .why = "For people only, at most 255 bytes of UTF-8. One that was written to "
+		 "initiator/alias of the tree goes before it." },
 
 	{ .key = { "log_level", COMMAND_CHOICE, .choices = "error|warning|info|debug",
 		   .help = "least severe messages that are logged" },
 	  AT(log_level),
-	  .section = "The daemon" },
+	  .section = "The daemon",
+	  .live = CONF_AT_ONCE,
+	  .why = "Debug tells of each step of a login; it is much, but no secrets. The option "
+		 "-d goes before it." },
 	{ .key = { "shutdown_timeout", COMMAND_SECONDS,
 		   .help = "how long logging out of everything may take at the end" },
-	  AT(shutdown_ms) },
+	  AT(shutdown_ms),
+	  .live = CONF_AT_ONCE,
+	  .why = "Targets that do not answer hold up the end of the daemon, and of the system, "
+		 "for so long. What is still being written needs some of it, too." },
 	{ .key = { "io_depth", COMMAND_NUMBER, 16, 1024,
 		   .help = "requests under way in the daemon; more wait in the kernel" },
-	  AT(io_depth) },
+	  AT(io_depth),
+	  .live = CONF_RESTART,
+	  .why = "More serves many disks at once better; each may need 1 MiB of memory while "
+		 "it is large." },
 	{ .key = { "cache", COMMAND_CHOICE, .choices = CACHE_MODES,
 		   .help = "what of a disk stays in memory here; -o cache= goes before it" },
-	  AT(cache) },
+	  AT(cache),
+	  .live = CONF_RESTART,
+	  .why = "Use \"none\" when other hosts write to the same disks, \"back\" for small "
+		 "writes by programs that call fsync when it matters. See DISKS in "
+		 "iscsi-tree(7)." },
 	{ .key = { "busy_poll", COMMAND_NUMBER, 0, 1000,
 		   .help = "microseconds to look for an answer before sleeping; 0 saves CPU" },
-	  AT(busy_poll) },
+	  AT(busy_poll),
+	  .live = CONF_AT_ONCE,
+	  .why = "Looking is only done with one or two requests under way, and makes each "
+		 "faster. On a battery or with a slow network it only costs." },
 	{ .key = { "lock_memory", COMMAND_BOOL,
 		   .help = "stay in memory: freeing it may need one of our units" },
-	  AT(lock_memory) },
+	  AT(lock_memory),
+	  .live = CONF_RESTART,
+	  .why = "Turn it off when no file system or swap of this host is on a disk of the "
+		 "tree, or where memory is counted. It needs the right to lock memory." },
 
 	{ .key = { .name = "connect_timeout" },
 	  AT(timeouts.connect_ms),
-	  .section = "Times of a session, in seconds; a login may ask for others" },
-	LOGIN_KEY("login_timeout", timeouts.login_ms),
-	LOGIN_KEY("logout_timeout", timeouts.logout_ms),
-	LOGIN_KEY("text_timeout", timeouts.text_ms),
-	LOGIN_KEY("nop_interval", timeouts.nop_interval_ms),
-	LOGIN_KEY("nop_timeout", timeouts.nop_timeout_ms),
-	LOGIN_KEY("command_timeout", timeouts.command_ms),
+	  .section = "Times of a session, in seconds; a login may ask for others",
+	  .live = CONF_NEW_LOGINS,
+	  .why = "A portal that is down is noticed after this time. Portals of a target are "
+		 "tried side by side, so it seldom matters." },
+	LOGIN_KEY("login_timeout", timeouts.login_ms,
+		  "Longer for targets that ask a slow authentication server."),
+	LOGIN_KEY("logout_timeout", timeouts.logout_ms,
+		  "Without an answer in this time the connection is closed all the same."),
+	LOGIN_KEY("text_timeout", timeouts.text_ms,
+		  "Longer for portals that tell of very many targets."),
+	LOGIN_KEY("nop_interval", timeouts.nop_interval_ms,
+		  "Shorter finds a dead connection sooner; with several paths 5 is usual."),
+	LOGIN_KEY("nop_timeout", timeouts.nop_timeout_ms,
+		  "A connection whose ping has no answer for so long counts as lost. Longer "
+		  "where the network is known to stall."),
+	LOGIN_KEY("command_timeout", timeouts.command_ms,
+		  "How long an outage may last before a program sees an error. For disks with "
+		  "file systems longer than a restart of the target takes, 180 for instance."),
 
 	{ .key = { .name = "header_digest" },
 	  AT(wishes.header_digest),
-	  .section = "What a login asks for, unless it is told otherwise" },
-	LOGIN_KEY("data_digest", wishes.data_digest),
-	LOGIN_KEY("initial_r2t", wishes.initial_r2t),
-	LOGIN_KEY("immediate_data", wishes.immediate_data),
-	LOGIN_KEY("first_burst_length", wishes.first_burst_length),
-	LOGIN_KEY("max_burst_length", wishes.max_burst_length),
-	LOGIN_KEY("max_recv_data_segment_length", wishes.max_recv_data_segment_length),
-	LOGIN_KEY("max_outstanding_r2t", wishes.max_outstanding_r2t),
-	LOGIN_KEY("data_pdu_in_order", wishes.data_pdu_in_order),
-	LOGIN_KEY("data_sequence_in_order", wishes.data_sequence_in_order),
-	LOGIN_KEY("max_connections", wishes.max_connections),
-	LOGIN_KEY("erl", wishes.error_recovery_level),
-	LOGIN_KEY("time2wait", wishes.time2wait),
-	LOGIN_KEY("time2retain", wishes.time2retain),
+	  .section = "What a login asks for, unless it is told otherwise",
+	  .live = CONF_NEW_LOGINS,
+	  .why = "TCP's own checksum is weak: with digests, damage on the way is noticed." },
+	LOGIN_KEY("data_digest", wishes.data_digest,
+		  "The same for data; it costs a little time for each byte."),
+	LOGIN_KEY("initial_r2t", wishes.initial_r2t,
+		  "On only for targets that cannot take data before they ask for it."),
+	LOGIN_KEY("immediate_data", wishes.immediate_data,
+		  "Off only for targets that do it badly: small writes need a round trip more."),
+	LOGIN_KEY("first_burst_length", wishes.first_burst_length,
+		  "More makes larger writes go without waiting, where the target has buffers."),
+	LOGIN_KEY("max_burst_length", wishes.max_burst_length,
+		  "Less for targets that run short of buffers."),
+	LOGIN_KEY("max_recv_data_segment_length", wishes.max_recv_data_segment_length,
+		  "Less makes answers to small requests wait less behind large ones."),
+	LOGIN_KEY("max_outstanding_r2t", wishes.max_outstanding_r2t,
+		  "More keeps a line with a long delay busy while one large write goes."),
+	LOGIN_KEY("data_pdu_in_order", wishes.data_pdu_in_order,
+		  "Off lets a target answer as its own disks do; few make use of it."),
+	LOGIN_KEY("data_sequence_in_order", wishes.data_sequence_in_order,
+		  "The same for bursts."),
+	LOGIN_KEY("max_connections", wishes.max_connections,
+		  "1 for targets that go wrong when asked for more."),
+	LOGIN_KEY("erl", wishes.error_recovery_level,
+		  "See Error recovery levels in iscsifs(8)."),
+	LOGIN_KEY("time2wait", wishes.time2wait,
+		  "The wait is part of every outage; the target may insist on more."),
+	LOGIN_KEY("time2retain", wishes.time2retain,
+		  "Longer lets a session of level 2 go on after longer outages."),
+	{ .key = { .name = NULL } },
 };
 
 #define REFUSE(err, ...) error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL, __VA_ARGS__)
 
-static const struct command_key *key_of(const struct option *o)
+const struct command_key *conf_option_key(const struct conf_option *o)
 {
 	return o->key.help ? &o->key : login_key(o->key.name);
 }
 
-static const struct option *find(const char *name)
+const struct conf_option *conf_option_find(const char *name)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
-		if (!strcmp(options[i].key.name, name))
-			return &options[i];
+	for (const struct conf_option *o = conf_options; o->key.name; o++)
+		if (!strcmp(o->key.name, name))
+			return o;
 	return NULL;
 }
 
@@ -223,16 +278,23 @@ _Static_assert(sizeof(enum log_level) == sizeof(unsigned) &&
 _Static_assert(DIGEST_NO == 0 && DIGEST_YES == 1 && DIGEST_PREFER == 2, "no|yes|prefer");
 _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_DEBUG == 3, "error|warning|info|debug");
 
-static void set_option(struct conf *c, const struct option *o, const char *value)
+void conf_option_show(const struct conf_option *o, const struct conf *c, GString *out)
 {
-	const struct command_key *k = key_of(o);
+	const struct command_key *k = conf_option_key(o);
+
+	store[k->type].show(k, (const char *)c + o->offset, out);
+}
+
+static void set_option(struct conf *c, const struct conf_option *o, const char *value)
+{
+	const struct command_key *k = conf_option_key(o);
 
 	store[k->type].set(k, (char *)c + o->offset, value);
 }
 
 bool conf_set(struct conf *c, const char *name, const char *value)
 {
-	const struct option *o = find(name);
+	const struct conf_option *o = conf_option_find(name);
 
 	if (o)
 		set_option(c, o, value);
@@ -301,7 +363,7 @@ static char *text_of(const config_setting_t *s)
 
 static gboolean read_setting(struct conf *c, const config_setting_t *s, GError **err)
 {
-	const struct option *o = find(config_setting_name(s));
+	const struct conf_option *o = conf_option_find(config_setting_name(s));
 	g_autofree char *value = text_of(s);
 
 	if (!o) {
@@ -312,7 +374,7 @@ static gboolean read_setting(struct conf *c, const config_setting_t *s, GError *
 		REFUSE(err, "%s: a single value is wanted", o->key.name);
 		return FALSE;
 	}
-	if (!command_check(key_of(o), value, err))
+	if (!command_check(conf_option_key(o), value, err))
 		return FALSE;
 	if (o->offset == offsetof(struct conf, initiator_name) && !normalise_name(&value, err))
 		return FALSE;
@@ -385,7 +447,7 @@ gboolean conf_read(struct conf *c, const char *path, GError **err)
 	return conf_read_text(c, name, text, err);
 }
 
-/* --- defaults and the sample --- */
+/* --- defaults --- */
 
 void conf_default(struct conf *c)
 {
@@ -406,37 +468,4 @@ void conf_done(struct conf *c)
 {
 	g_clear_pointer(&c->initiator_name, g_free);
 	g_clear_pointer(&c->initiator_alias, g_free);
-}
-
-static void print_option(const struct conf *defaults, const struct option *o, GString *out)
-{
-	const struct command_key *k = key_of(o);
-
-	if (o->section)
-		g_string_append_printf(out, "\n### %s\n", o->section);
-	g_string_append_printf(out, "\n# %s", k->help);
-	if (k->type == COMMAND_NUMBER || k->type == COMMAND_CHOICE) {
-		g_string_append(out, "; ");
-		command_print_type(k, out);
-	}
-	g_string_append_printf(out, "\n#%s = ", k->name);
-	if (o->example)
-		g_string_append_printf(out, "\"%s\"", o->example);
-	else
-		store[k->type].show(k, (const char *)defaults + o->offset, out);
-	g_string_append(out, ";\n");
-}
-
-void conf_print(GString *out)
-{
-	struct conf defaults;
-
-	conf_default(&defaults);
-	g_string_append(out,
-			"# iscsifs.conf: read by iscsifs when it starts; see iscsifs(8).\n"
-			"# Every option is here, with its default: take the # off the line\n"
-			"# to change it. An unknown option or a bad value is an error.\n");
-	for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
-		print_option(&defaults, &options[i], out);
-	conf_done(&defaults);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Configuration: a libconfig file read at start. One table (conf.c) of all options with type,
- * bounds, default and reason; an unknown option or a bad value is an error that names file and
- * line. Options that are login keys, too, take the same values there and here. */
+ * bounds, default and reason (conf_table.h); an unknown option or a bad value is an error that
+ * names file and line. Options that are login keys, too, take the same values there and here. */
 #ifndef ISCSIFS_CONF_H
 #define ISCSIFS_CONF_H
 
@@ -48,6 +48,8 @@ gboolean conf_read_text(struct conf *c, const char *name, const char *text, GErr
 void conf_done(struct conf *c);
 /* A commented sample with every option: config/iscsifs.conf is made of it. */
 void conf_print(GString *out);
+/* The part of man/iscsifs.conf.5 that tells of the options, as troff input. */
+void conf_print_page(GString *out);
 
 /* Set option @name to @value, which command_check() has accepted for its key. False: there is
  * no such option. For options.c, whose keys are options of the same name. */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The configuration file: every option, errors with file and line, and that the sample in
- * config/ is what conf_print() says. */
+ * config/ and the options in man/ are what conf_print() and conf_print_page() say. With --write
+ * it writes those two instead. */
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
-#include "core/conf.h"
+#include "core/conf_table.h"
 #include "unit.h"
 
 static struct conf conf;
@@ -218,29 +219,108 @@ static void test_conf_sample_says_the_defaults(void)
 	conf_done(&conf);
 }
 
-/* automake gives srcdir to tests; run by hand, from the top directory. */
-static char *sample_path(void)
-{
-	const char *dir = g_getenv("srcdir");
+/* --- the files made of the table --- */
 
-	return g_build_filename(dir ? dir : ".", "config", "iscsifs.conf", NULL);
+#define PAGE_BEGIN ".\\\" What follows is printed from the table in src/core/conf.c: see there.\n"
+#define PAGE_END ".\\\" End of what is printed.\n"
+
+static char *sample(void)
+{
+	GString *s = g_string_new(NULL);
+
+	conf_print(s);
+	return g_string_free(s, FALSE);
+}
+
+/* @page with the options as they should be; NULL: it has no place for them. */
+static char *page_with_options(const char *page)
+{
+	const char *begin = strstr(page, PAGE_BEGIN), *end = begin ? strstr(begin, PAGE_END) : NULL;
+	GString *s;
+
+	if (!end)
+		return NULL;
+	begin += strlen(PAGE_BEGIN);
+	s = g_string_new_len(page, begin - page);
+	conf_print_page(s);
+	g_string_append(s, end);
+	return g_string_free(s, FALSE);
+}
+
+/* automake gives srcdir to tests; run by hand, from the top directory. */
+static char *source_path(const char *dir, const char *name)
+{
+	const char *top = g_getenv("srcdir");
+
+	return g_build_filename(top ? top : ".", dir, name, NULL);
 }
 
 static void test_conf_sample_file_is_up_to_date(void)
 {
-	g_autoptr(GString) sample = g_string_new(NULL);
-	g_autofree char *path = sample_path(), *file = NULL;
+	g_autofree char *path = source_path("config", "iscsifs.conf"), *file = NULL;
+	g_autofree char *wanted = sample();
 
-	conf_print(sample);
 	CU_ASSERT_FATAL(g_file_get_contents(path, &file, NULL, NULL));
-	CU_ASSERT_STRING_EQUAL(file, sample->str);
-	if (strcmp(file, sample->str))
-		printf("\n%s should be:\n%s", path, sample->str);
+	CU_ASSERT_STRING_EQUAL(file, wanted);
+	if (strcmp(file, wanted))
+		printf("\n%s is not what the table says: test_conf --write", path);
 }
 
-UNIT_MAIN("conf", UNIT(test_conf_empty_file_is_the_defaults),
-	  UNIT(test_conf_reads_every_option), UNIT(test_conf_errors_name_file_and_line),
-	  UNIT(test_conf_values_are_checked_like_those_of_control_files),
-	  UNIT(test_conf_first_burst_is_at_most_max_burst), UNIT(test_conf_reads_a_file),
-	  UNIT(test_conf_named_file_must_be_there), UNIT(test_conf_sets_options_by_name),
-	  UNIT(test_conf_sample_says_the_defaults), UNIT(test_conf_sample_file_is_up_to_date))
+static void test_conf_page_is_up_to_date(void)
+{
+	g_autofree char *path = source_path("man", "iscsifs.conf.5"), *file = NULL, *wanted = NULL;
+
+	CU_ASSERT_FATAL(g_file_get_contents(path, &file, NULL, NULL));
+	wanted = page_with_options(file);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(wanted);
+	CU_ASSERT_STRING_EQUAL(file, wanted);
+	if (strcmp(file, wanted))
+		printf("\n%s is not what the table says: test_conf --write", path);
+}
+
+static void test_conf_every_option_has_a_reason(void)
+{
+	for (const struct conf_option *o = conf_options; o->key.name; o++) {
+		const struct command_key *k = conf_option_key(o);
+		bool is_told = k && k->help && o->why && g_str_has_suffix(o->why, ".");
+
+		CU_ASSERT_TRUE(is_told);
+		if (!is_told)
+			printf("\n%s: no help, or no reason, or it is no sentence", o->key.name);
+		CU_ASSERT_PTR_EQUAL(conf_option_find(o->key.name), o);
+	}
+}
+
+static int write_files(void)
+{
+	g_autofree char *path = source_path("config", "iscsifs.conf"), *text = sample();
+	g_autofree char *page = source_path("man", "iscsifs.conf.5"), *old = NULL, *new = NULL;
+
+	if (!g_file_set_contents(path, text, -1, NULL) ||
+	    !g_file_get_contents(page, &old, NULL, NULL))
+		return 1;
+	new = page_with_options(old);
+	return new && g_file_set_contents(page, new, -1, NULL) ? 0 : 1;
+}
+
+static const struct unit_test all_tests[] = {
+	UNIT(test_conf_empty_file_is_the_defaults),
+	UNIT(test_conf_reads_every_option),
+	UNIT(test_conf_errors_name_file_and_line),
+	UNIT(test_conf_values_are_checked_like_those_of_control_files),
+	UNIT(test_conf_first_burst_is_at_most_max_burst),
+	UNIT(test_conf_reads_a_file),
+	UNIT(test_conf_named_file_must_be_there),
+	UNIT(test_conf_sets_options_by_name),
+	UNIT(test_conf_sample_says_the_defaults),
+	UNIT(test_conf_sample_file_is_up_to_date),
+	UNIT(test_conf_page_is_up_to_date),
+	UNIT(test_conf_every_option_has_a_reason),
+};
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "--write"))
+		return write_files();
+	return unit_run("conf", all_tests, G_N_ELEMENTS(all_tests));
+}
