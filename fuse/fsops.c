@@ -259,7 +259,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if (!n)
 		return;
-	r = handle_open(fs_of(req), n, fi->flags, fuse_req_ctx(req)->pid, &h);
+	r = handle_open(fs_of(req), n, fi->flags, fuse_req_ctx(req), &h);
 	if (r == -EINPROGRESS) {
 		handle_await(h, req, fi, on_opened);
 		return;

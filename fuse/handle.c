@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -222,16 +223,24 @@ void handle_await(struct handle *h, fuse_req_t req, const struct fuse_file_info 
 	set_request(h, req);
 }
 
-int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct handle **ret)
+/* Who may do all that the daemon may. */
+static bool is_owner(const struct fuse_ctx *who)
+{
+	return who->uid == 0 || who->uid == geteuid();
+}
+
+int handle_open(struct fs *fs, struct node *n, int flags, const struct fuse_ctx *who,
+		struct handle **ret)
 {
 	struct handle *h = handle_new(fs, n);
 	void (*question)(struct object *o, struct operation *op) = NULL;
 	int r = -EINPROGRESS;
 
+	h->is_owners = is_owner(who);
 	h->is_writer = (flags & O_ACCMODE) != O_RDONLY;
 	h->has_cursor = n->row->type == ATTR_CTL;
 	if (n->row->type == ATTR_DISK) {
-		h->pid = process_of(pid);
+		h->pid = process_of(who->pid);
 		h->is_cached = is_cached(fs, lun_of(n), flags);
 		h->is_mapper = h->is_writer && h->is_cached && !(flags & O_DIRECT);
 	}
@@ -442,6 +451,10 @@ static void run_lines(struct handle *h, fuse_req_t req, const char *text, size_t
 	attr_place(h->node->dir, o, place);
 	h->script = script_run(h->fs->loop, o, verbs, text, len, script_done, h);
 	script_set_place(h->script, place->str);
+	/* Both: whoever opened it may have handed it to a program that writes, with more rights,
+	 * what he made up (sudo's messages), or less. */
+	if (h->is_owners && is_owner(fuse_req_ctx(req)))
+		script_set_owner(h->script);
 	set_request(h, req);
 }
 

@@ -36,6 +36,7 @@ struct handle {
 	struct list link; /* fs->handles */
 	struct fs *fs;
 	struct node *node; /* one of its opens */
+	bool is_owners;	   /* opened by root, or by the user whom we run as */
 	/* a LUN's data */
 	bool is_counted; /* in the LUN's open_count and open_pids */
 	pid_t pid;	 /* who opened it; 0: a process that we cannot see */
@@ -73,9 +74,10 @@ struct handle_entry {
 	mode_t format;
 };
 
-/* Opens @n for process @pid with open(2)'s @flags. 0, or -errno and nothing is open; of these
+/* Opens @n for @who with open(2)'s @flags. 0, or -errno and nothing is open; of these
  * -EINPROGRESS is none: a target is being asked, call handle_await() now. */
-int handle_open(struct fs *fs, struct node *n, int flags, pid_t pid, struct handle **ret);
+int handle_open(struct fs *fs, struct node *n, int flags, const struct fuse_ctx *who,
+		struct handle **ret);
 /* @opened runs later, exactly once, and is to answer @req: 0, or -errno; then free @h. */
 void handle_await(struct handle *h, fuse_req_t req, const struct fuse_file_info *fi,
 		  void (*opened)(struct handle *h, fuse_req_t req, struct fuse_file_info *fi,

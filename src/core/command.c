@@ -324,7 +324,7 @@ static gboolean take_words(struct command *cmd, char **words, GString *shown, GE
 		g_string_append_c(shown, ' ');
 		operation_quote(shown, *w, false);
 	}
-	if (cmd->arg_count < cmd->verb->min_args) {
+	if (cmd->arg_count < (cmd->verb->min_args & ~COMMAND_OWNERS)) {
 		REFUSE(err, "%s: arguments are missing, it takes %s", cmd->verb->name,
 		       cmd->verb->args);
 		return FALSE;
@@ -470,7 +470,39 @@ int64_t command_ms(const struct command *cmd, const char *name, int64_t otherwis
 	return otherwise;
 }
 
+/* --- who --- */
+
+static gboolean refuse_writer(GError **err, const struct command *cmd, const char *key)
+{
+	error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, EACCES,
+			"%s%s%s%s: only for root and the user whom iscsifs runs as",
+			cmd->verb->name, key ? ": " : "", key ? key : "", key ? "=" : "");
+	return FALSE;
+}
+
+gboolean command_check_writer(const struct command *cmd, bool by_owner, GError **err)
+{
+	GHashTableIter iter;
+	void *name, *value;
+
+	if (by_owner)
+		return TRUE;
+	if (cmd->verb->min_args & COMMAND_OWNERS)
+		return refuse_writer(err, cmd, NULL);
+	g_hash_table_iter_init(&iter, cmd->keys);
+	while (g_hash_table_iter_next(&iter, &name, &value))
+		if (command_find_key(cmd->verb, name)->is_owners)
+			return refuse_writer(err, cmd, name);
+	return TRUE;
+}
+
 /* --- help --- */
+
+/* Behind the help of what not everybody may use. */
+static const char *owners_mark(bool is_owners)
+{
+	return is_owners ? " [owner]" : "";
+}
 
 static void print_key(const struct command_key *k, GString *out)
 {
@@ -479,7 +511,8 @@ static void print_key(const struct command_key *k, GString *out)
 	g_string_append_c(usage, '=');
 	command_print_type(k, usage);
 	if (k->help)
-		g_string_append_printf(out, "\t%-42s %s\n", usage->str, k->help);
+		g_string_append_printf(out, "\t%-42s %s%s\n", usage->str, k->help,
+				       owners_mark(k->is_owners));
 	else
 		g_string_append_printf(out, "\t%s\n", usage->str);
 }
@@ -504,7 +537,8 @@ void command_help(const struct verb *verbs, GString *out)
 		g_string_append_printf(out, "%s%s%s\n", v->name, has_args ? " " : "",
 				       has_args ? v->args : "");
 		if (v->help)
-			g_string_append_printf(out, "\t%s\n", v->help);
+			g_string_append_printf(out, "\t%s%s\n", v->help,
+					       owners_mark(v->min_args & COMMAND_OWNERS));
 		print_keys(v, v->keys, out);
 		print_keys(v, v->more_keys, out);
 	}

@@ -35,6 +35,7 @@ struct command_key {
 	const char *choices; /* CHOICE: "none|chap|mutual" */
 	bool is_secret;	     /* never shown again */
 	const char *help;
+	bool is_owners; /* names a file of this host, or the like: command_check_writer() */
 };
 
 #define COMMAND_ARGS_MAX 3
@@ -44,6 +45,8 @@ struct command_key {
  * its help is all that reading the file gives. */
 #define COMMAND_WHOLE_LINE UINT_MAX
 #define COMMAND_WHOLE_LINE_MAX (1600 * 1024)
+/* With | beside min_args: not for everybody who may write to the file: command_check_writer(). */
+#define COMMAND_OWNERS 0x100u
 #define COMMAND_MS_MAX (24 * 3600 * INT64_C(1000)) /* a day */
 
 struct verb {
@@ -91,6 +94,10 @@ int64_t command_ms(const struct command *cmd, const char *name, int64_t otherwis
 const struct command_key *command_find_key(const struct verb *v, const char *name);
 /* Is @value one that key @k takes? FALSE and @err, which says what it takes. */
 gboolean command_check(const struct command_key *k, const char *value, GError **err);
+/* May @cmd be run for somebody who may write to the control file, but is neither root nor the
+ * user whom the daemon runs as (@by_owner false)? What reads files or ends the daemon is not for
+ * him: we would do with our rights what he may not do with his. FALSE and @err (EACCES). */
+gboolean command_check_writer(const struct command *cmd, bool by_owner, GError **err);
 /* What @k takes, in a word: "yes|no", "512..65535", "TEXT". */
 void command_print_type(const struct command_key *k, GString *out);
 /* The longest line that a control file with @verbs takes. */
@@ -114,6 +121,9 @@ struct script *script_run(struct loop *l, struct object *obj, const struct verb 
 /* What @obj is called in the tree ("targets/IQN"), copied: `where=` of failures that do not
  * name a place of their own. Right after script_run(). Without it: the kind of the object. */
 void script_set_place(struct script *s, const char *place);
+/* Root, or the user whom the daemon runs as, has written it; else a verb or key that is_owners is
+ * refused. Right after script_run(). */
+void script_set_owner(struct script *s);
 /* The writer was interrupted (or is gone): EINTR. done() still runs. */
 void script_cancel(struct script *s);
 

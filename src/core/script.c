@@ -10,7 +10,7 @@
  *   done() is running   everything has been told; the memory goes when it returns
  *
  * Invariants: exactly one of the four at any time; the script holds references of the object
- * and of the operation. Everything but script_run(), script_set_place() and script_cancel()
+ * and of the operation. Everything but script_run(), script_set_...() and script_cancel()
  * runs from the loop, so done() is never called by a caller of ours. */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -37,6 +37,7 @@ struct script {
 	uint64_t turn; /* of the loop, and the lines read in it */
 	unsigned turn_lines;
 	bool is_cancelled;
+	bool by_owner;
 	struct loop_call step;
 	struct loop_timer pause;
 	struct operation *op;
@@ -318,7 +319,8 @@ static void run_step(struct loop_call *call)
 		cmd = parse_line(s, line, bytes, &err);
 	} while (!cmd && !err);
 
-	if (err || !may_go_on(s, &err))
+	if (err || !may_go_on(s, &err) ||
+	    !command_check_writer(cmd, s->by_owner, &err))
 		fail(s, err, NULL);
 	else
 		start(s, cmd);
@@ -366,6 +368,11 @@ void script_set_place(struct script *s, const char *place)
 {
 	g_free(s->place);
 	s->place = g_strdup(place);
+}
+
+void script_set_owner(struct script *s)
+{
+	s->by_owner = true;
 }
 
 void script_cancel(struct script *s)

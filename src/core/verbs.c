@@ -61,7 +61,8 @@ static const struct verb root_verbs[] = {
 	{ "refresh", "", 0, 0, NULL, NULL, run_refresh_everything, "discover at all portals" },
 	{ "login", "TARGET", 1, 1, login_keys, NULL, run_login_by_name,
 	  "log in; with portal= also to a target that is not known yet" },
-	{ "shutdown", "", 0, 0, NULL, NULL, run_shutdown, "log out of everything and end" },
+	{ "shutdown", "", COMMAND_OWNERS, 0, NULL, NULL, run_shutdown,
+	  "log out of everything and end" },
 	{ 0 },
 };
 

@@ -97,6 +97,7 @@ static void run_gone(struct object *o, const struct command *cmd, struct operati
 
 static const struct command_key keys[] = {
 	{ "secret", COMMAND_TEXT, .is_secret = true, .help = "never shown" },
+	{ "file", COMMAND_TEXT, .is_owners = true, .help = "of this host" },
 	{ 0 },
 };
 static const struct verb verbs[] = {
@@ -105,6 +106,7 @@ static const struct verb verbs[] = {
 	{ "wait", "", 0, 0, keys, NULL, run_wait, "" },
 	{ "gone", "", 0, 0, NULL, NULL, run_gone, "" },
 	{ "json", "", 0, 0, NULL, NULL, run_json, "" },
+	{ "end", "", COMMAND_OWNERS, 0, keys, NULL, run_ok, "" },
 	{ 0 },
 };
 
@@ -185,6 +187,34 @@ static void test_script_one_line_is_answered_ok(void)
 	set_up();
 	expect("ok\n", 0, "ok\n");
 	CU_ASSERT_EQUAL(obj->failures_total, 0);
+	tear_down();
+}
+
+/* What happens to @text when the owner has written it, or somebody who merely may. */
+static void expect_by(bool is_owner, const char *text, int errno_value)
+{
+	struct script *s = start(text);
+
+	if (is_owner)
+		script_set_owner(s);
+	turn();
+	CU_ASSERT_EQUAL(done_count, 1);
+	CU_ASSERT_EQUAL(done_errno, errno_value);
+}
+
+static void test_script_keeps_what_is_the_owners_from_others(void)
+{
+	set_up();
+	expect_by(false, "end\n", EACCES);
+	CU_ASSERT_PTR_NOT_NULL(strstr(done_reply, "end: only for root"));
+	expect_by(false, "ok\nend secret=hidden\nok\n", EACCES);
+	CU_ASSERT_PTR_NULL(strstr(done_reply, "hidden"));
+	expect_by(false, "ok file=/root/x\n", EACCES);
+	CU_ASSERT_PTR_NOT_NULL(strstr(done_reply, "ok: file=: only for root"));
+	expect_by(false, "ok file=/root/x nowait=yes\n", EACCES);
+	expect_by(false, "ok secret=mine\n", 0);
+	expect_by(true, "end\n", 0);
+	expect_by(true, "ok file=/root/x\n", 0);
 	tear_down();
 }
 
@@ -332,7 +362,7 @@ static void test_script_grammar_error_is_einval(void)
 	set_up();
 	expect("fali", EINVAL,
 	       "error code=ISDSC_INVALID_PARAMETER number=0xEFFF0056 errno=EINVAL "
-	       "where=target text=\"unknown verb fali; there are: ok, fail, wait, gone, json\"\n");
+	       "where=target text=\"unknown verb fali; there are: ok, fail, wait, gone, json, end\"\n");
 	CU_ASSERT_STRING_EQUAL(obj->failures[0]->what, "...");
 	tear_down();
 }
@@ -639,6 +669,7 @@ static void test_script_errno_is_the_same_everywhere(void)
 }
 
 UNIT_MAIN("script", UNIT(test_script_one_line_is_answered_ok),
+	  UNIT(test_script_keeps_what_is_the_owners_from_others),
 	  UNIT(test_script_last_line_needs_no_newline), UNIT(test_script_nothing_to_do_is_fine),
 	  UNIT(test_script_has_a_reply_line_for_each_line),
 	  UNIT(test_script_reply_may_be_a_line_of_its_own),
