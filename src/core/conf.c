@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The configuration file: one table of options, from which reading, defaults, the sample file
- * and the man page come. Read once, at start, by main; conf_set() also serves options.c, since
- * most options are login keys whose default for all logins is set here.
- *
- * A value goes from libconfig's type to text and then the way of a control file's value, so
- * that both have the same grammar and the same messages. */
+/* The configuration: one table of options, from which reading (conf_file.c), defaults, the sample
+ * file and the man page (conf_print.c) come; what its values must be besides their types is in
+ * conf_check.c. conf_set() also serves options.c, since most options are login keys whose
+ * default for all logins is set here. */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
@@ -13,7 +11,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <libconfig.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -22,7 +19,6 @@
 #include "core/options.h"
 
 #define MAX_CONNECTIONS 8 /* asked for: see the row of max_connections in options.c */
-#define ALIAS_MAX 255	  /* RFC 7143 6.1: a text value */
 
 #define AT(member) .offset = offsetof(struct conf, member)
 /* A login key: its type, bounds and help are in options.c. */
@@ -47,13 +43,73 @@ const struct conf_option conf_options[] = {
 	  .live = CONF_NEW_LOGINS,
 	  .why = "Targets grant access by this name, so give one that stays when the host is "
 		 "renamed. One that was written to initiator/name of the tree goes before it, "
-		 "until \"*\" is written there." },
+		 "until \"*\" is written there.",
+	  .check = conf_check_name },
 	{ .key = { "initiator_alias", COMMAND_TEXT, .help = "what targets may show for it" },
 	  AT(initiator_alias),
 	  .example = "host1",
 	  .live = CONF_NEW_LOGINS,
 	  .why = "For people only, at most 255 bytes of UTF-8. One that was written to "
-		 "initiator/alias of the tree goes before it." },
+		 "initiator/alias of the tree goes before it.",
+	  .check = conf_check_alias },
+
+	{ .key = { "allow_other", COMMAND_BOOL,
+		   .help = "let other users into the tree, as far as permissions go" },
+	  AT(allow_other),
+	  .section = "Who may do what",
+	  .live = CONF_RESTART,
+	  .why = "Without it nobody but the user whom the daemon runs as gets in, not even "
+		 "root. Users other than root need user_allow_other in fuse.conf. See "
+		 "PERMISSIONS in iscsifs(8). -o allow_other is the same." },
+	{ .key = { "uid", COMMAND_TEXT,
+		   .help = "user whom the files belong to, by name or number; without it the "
+			   "one whom the daemon runs as" },
+	  AT(uid),
+	  .example = "storage",
+	  .live = CONF_RESTART,
+	  .why = "For a daemon that root runs and somebody else uses. -o uid= goes before it.",
+	  .check = conf_check_user,
+	  .takes_number = true },
+	{ .key = { "gid", COMMAND_TEXT,
+		   .help = "group that the files belong to, by name or number; without it that "
+			   "of the daemon" },
+	  AT(gid),
+	  .example = "storage",
+	  .live = CONF_RESTART,
+	  .why = "Together with umask it says who may look. -o gid= goes before it.",
+	  .check = conf_check_group,
+	  .takes_number = true },
+	{ .key = { "umask", COMMAND_TEXT,
+		   .help = "permissions to take from all files, octal, as a text; with one, "
+			   "disks are treated like other files" },
+	  AT(umask),
+	  .example = "027",
+	  .live = CONF_RESTART,
+	  .why = "\"077\" leaves all to the owner, \"027\" lets the group look, and read "
+		 "disks. -o umask= goes before it.",
+	  .check = conf_check_umask },
+	{ .key = { "operators", COMMAND_TEXT,
+		   .help = "group whose members may write control files and values, by name or "
+			   "number" },
+	  AT(operators),
+	  .example = "storage",
+	  .live = CONF_RESTART,
+	  .why = "For people who log in to targets and out, and are not to be root. What reads "
+		 "files of this host or ends the daemon stays with its owner. It needs "
+		 "allow_other.",
+	  .check = conf_check_group,
+	  .takes_number = true },
+	{ .key = { "disk_group", COMMAND_TEXT,
+		   .help = "group whose members may read and write disks, by name or number; "
+			   "others then may do neither" },
+	  AT(disk_group),
+	  .example = "disk",
+	  .live = CONF_RESTART,
+	  .why = "For a program that uses raw disks, such as a virtual machine, and is not "
+		 "root. Whoever may write a disk may put file systems on it that are mounted "
+		 "by others. It needs allow_other.",
+	  .check = conf_check_group,
+	  .takes_number = true },
 
 	{ .key = { "log_level", COMMAND_CHOICE, .choices = "error|warning|info|debug",
 		   .help = "least severe messages that are logged" },
@@ -62,6 +118,27 @@ const struct conf_option conf_options[] = {
 	  .live = CONF_AT_ONCE,
 	  .why = "Debug tells of each step of a login; it is much, but no secrets. The option "
 		 "-d goes before it." },
+	{ .key = { "log_target", COMMAND_CHOICE, .choices = "auto|stderr|syslog",
+		   .help = "where messages go; auto: stderr in the foreground, else syslog" },
+	  AT(log_target),
+	  .live = CONF_RESTART,
+	  .why = "\"syslog\" for a service manager that runs it in the foreground and does not "
+		 "keep what it prints. \"stderr\" needs -f." },
+	{ .key = { "state_dir", COMMAND_TEXT,
+		   .help = "directory of what outlives the daemon; without it "
+			   "/var/lib/iscsifs, or below the home of a user" },
+	  AT(state_dir),
+	  .example = "/var/lib/iscsifs",
+	  .live = CONF_RESTART,
+	  .why = "Each daemon needs one of its own. -s goes before it.",
+	  .check = conf_check_path },
+	{ .key = { "pid_file", COMMAND_TEXT, .help = "file that the process id is written to" },
+	  AT(pid_file),
+	  .example = "/run/iscsifs.pid",
+	  .live = CONF_RESTART,
+	  .why = "For scripts that send signals; a service manager needs none. -p goes before "
+		 "it.",
+	  .check = conf_check_path },
 	{ .key = { "shutdown_timeout", COMMAND_SECONDS,
 		   .help = "how long logging out of everything may take at the end" },
 	  AT(shutdown_ms),
@@ -276,6 +353,7 @@ _Static_assert(sizeof(enum log_level) == sizeof(unsigned) &&
 		       sizeof(enum digest_wish) == sizeof(unsigned),
 	       "choices are stored as unsigned");
 _Static_assert(DIGEST_NO == 0 && DIGEST_YES == 1 && DIGEST_PREFER == 2, "no|yes|prefer");
+_Static_assert(LOG_TARGET_AUTO == 0 && LOG_TARGET_SYSLOG == 2, "auto|stderr|syslog");
 _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_DEBUG == 3, "error|warning|info|debug");
 
 void conf_option_show(const struct conf_option *o, const struct conf *c, GString *out)
@@ -285,7 +363,7 @@ void conf_option_show(const struct conf_option *o, const struct conf *c, GString
 	store[k->type].show(k, (const char *)c + o->offset, out);
 }
 
-static void set_option(struct conf *c, const struct conf_option *o, const char *value)
+void conf_option_set(const struct conf_option *o, struct conf *c, const char *value)
 {
 	const struct command_key *k = conf_option_key(o);
 
@@ -297,7 +375,7 @@ bool conf_set(struct conf *c, const char *name, const char *value)
 	const struct conf_option *o = conf_option_find(name);
 
 	if (o)
-		set_option(c, o, value);
+		conf_option_set(o, c, value);
 	return o;
 }
 
@@ -319,134 +397,6 @@ gboolean conf_check_bursts(struct conf *c, bool is_given, GError **err)
 	return TRUE;
 }
 
-static gboolean normalise_name(char **value, GError **err)
-{
-	char *name = text_iscsi_name(*value, err);
-
-	if (!name)
-		return FALSE;
-	g_free(*value);
-	*value = name;
-	return TRUE;
-}
-
-static gboolean check_alias(const char *alias, GError **err)
-{
-	if (strlen(alias) <= ALIAS_MAX && g_utf8_validate(alias, -1, NULL))
-		return TRUE;
-	REFUSE(err, "initiator_alias: not UTF-8 of at most %d bytes", ALIAS_MAX);
-	return FALSE;
-}
-
-/* --- reading --- */
-
-/* @s as a control file would have it; NULL for an array, a list or a group. */
-static char *text_of(const config_setting_t *s)
-{
-	char number[512]; /* %f of the largest double has 310 digits */
-
-	switch (config_setting_type(s)) {
-	case CONFIG_TYPE_INT:
-	case CONFIG_TYPE_INT64:
-		return g_strdup_printf("%lld", config_setting_get_int64(s));
-	case CONFIG_TYPE_FLOAT:
-		return g_strdup(g_ascii_formatd(number, sizeof(number), "%.3f",
-						config_setting_get_float(s)));
-	case CONFIG_TYPE_BOOL:
-		return g_strdup(config_setting_get_bool(s) ? "yes" : "no");
-	case CONFIG_TYPE_STRING:
-		return g_strdup(config_setting_get_string(s));
-	default:
-		return NULL;
-	}
-}
-
-static gboolean read_setting(struct conf *c, const config_setting_t *s, GError **err)
-{
-	const struct conf_option *o = conf_option_find(config_setting_name(s));
-	g_autofree char *value = text_of(s);
-
-	if (!o) {
-		REFUSE(err, "unknown option %s", config_setting_name(s));
-		return FALSE;
-	}
-	if (!value) {
-		REFUSE(err, "%s: a single value is wanted", o->key.name);
-		return FALSE;
-	}
-	if (!command_check(conf_option_key(o), value, err))
-		return FALSE;
-	if (o->offset == offsetof(struct conf, initiator_name) && !normalise_name(&value, err))
-		return FALSE;
-	if (o->offset == offsetof(struct conf, initiator_alias) && !check_alias(value, err))
-		return FALSE;
-	set_option(c, o, value);
-	return TRUE;
-}
-
-static gboolean read_settings(struct conf *c, const char *name, const config_t *cfg,
-			      GError **err)
-{
-	const config_setting_t *root = config_root_setting(cfg);
-	const config_setting_t *first_burst = config_lookup(cfg, "first_burst_length");
-	int count = config_setting_length(root);
-
-	for (int i = 0; i < count; i++) {
-		const config_setting_t *s = config_setting_get_elem(root, (unsigned)i);
-		const char *file = config_setting_source_file(s);
-
-		if (!read_setting(c, s, err)) {
-			g_prefix_error(err, "%s:%u: ", file ? file : name,
-				       config_setting_source_line(s));
-			return FALSE;
-		}
-	}
-	if (conf_check_bursts(c, first_burst, err))
-		return TRUE;
-	g_prefix_error(err, "%s:%u: ", name, config_setting_source_line(first_burst));
-	return FALSE;
-}
-
-gboolean conf_read_text(struct conf *c, const char *name, const char *text, GError **err)
-{
-	gboolean is_ok = FALSE;
-	config_t cfg;
-
-	config_init(&cfg);
-	if (config_read_string(&cfg, text)) {
-		is_ok = read_settings(c, name, &cfg, err);
-	} else {
-		const char *file = config_error_file(&cfg);
-
-		REFUSE(err, "%s:%d: %s", file ? file : name, config_error_line(&cfg),
-		       config_error_text(&cfg));
-	}
-	config_destroy(&cfg);
-	return is_ok;
-}
-
-gboolean conf_read(struct conf *c, const char *path, GError **err)
-{
-	const char *name = path ? path : CONF_DEFAULT_FILE;
-	g_autofree char *text = NULL;
-	g_autoptr(GError) why = NULL;
-	size_t bytes;
-
-	if (!g_file_get_contents(name, &text, &bytes, &why)) {
-		if (!path && g_error_matches(why, G_FILE_ERROR, G_FILE_ERROR_NOENT))
-			return TRUE;
-		error_set_errno(err, ISDSC_INVALID_PARAMETER, error_errno(why), "%s",
-				why->message);
-		return FALSE;
-	}
-	if (bytes > CONF_FILE_MAX || strlen(text) < bytes) {
-		REFUSE(err, "%s: %s", name,
-		       bytes > CONF_FILE_MAX ? "longer than 1 MiB" : "a NUL byte in it");
-		return FALSE;
-	}
-	return conf_read_text(c, name, text, err);
-}
-
 /* --- defaults --- */
 
 void conf_default(struct conf *c)
@@ -466,6 +416,18 @@ void conf_default(struct conf *c)
 
 void conf_done(struct conf *c)
 {
-	g_clear_pointer(&c->initiator_name, g_free);
-	g_clear_pointer(&c->initiator_alias, g_free);
+	for (const struct conf_option *o = conf_options; o->key.name; o++)
+		if (conf_option_key(o)->type == COMMAND_TEXT)
+			g_clear_pointer((char **)((char *)c + o->offset), g_free);
+}
+
+void conf_copy(struct conf *to, const struct conf *from)
+{
+	*to = *from;
+	for (const struct conf_option *o = conf_options; o->key.name; o++)
+		if (conf_option_key(o)->type == COMMAND_TEXT) {
+			char **text = (char **)((char *)to + o->offset);
+
+			*text = g_strdup(*text);
+		}
 }

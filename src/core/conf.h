@@ -7,6 +7,8 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "base/log.h"
 #include "iscsi/keys.h"
@@ -25,10 +27,18 @@ const char *cache_mode_name(enum cache_mode m);
 /* False: no such mode. */
 bool cache_mode_parse(const char *name, enum cache_mode *ret);
 
+/* Where log lines go; AUTO: to stderr in the foreground, else to syslog. */
+enum log_target { LOG_TARGET_AUTO, LOG_TARGET_STDERR, LOG_TARGET_SYSLOG };
+
 struct conf {
 	char *initiator_name; /* NULL: generated */
 	char *initiator_alias;
+	/* Of the tree (fuse/permissions.h); NULL: not set. Numbers, the mask octal. */
+	char *uid, *gid, *umask, *operators, *disk_group;
+	bool allow_other;
+	char *state_dir, *pid_file; /* absolute; NULL: not set */
 	enum log_level log_level;
+	enum log_target log_target;
 	struct session_timeouts timeouts;
 	struct keys_wishes wishes;
 	int64_t shutdown_ms; /* how long an orderly end may take */
@@ -46,10 +56,18 @@ gboolean conf_read(struct conf *c, const char *path, GError **err);
 /* The same from memory; @name is the FILE of messages. */
 gboolean conf_read_text(struct conf *c, const char *name, const char *text, GError **err);
 void conf_done(struct conf *c);
+/* @to need not be initialised; conf_done() is due. */
+void conf_copy(struct conf *to, const struct conf *from);
 /* A commented sample with every option: config/iscsifs.conf is made of it. */
 void conf_print(GString *out);
 /* The part of man/iscsifs.conf.5 that tells of the options, as troff input. */
 void conf_print_page(GString *out);
+
+/* Numbers, or names that the user database knows: may block. FALSE and @err. */
+gboolean conf_user_id(const char *text, uint32_t *ret_id, GError **err);
+gboolean conf_group_id(const char *text, uint32_t *ret_id, GError **err);
+/* Octal, 000 to 777. */
+gboolean conf_umask(const char *text, mode_t *ret_umask, GError **err);
 
 /* Set option @name to @value, which command_check() has accepted for its key. False: there is
  * no such option. For options.c, whose keys are options of the same name. */

@@ -23,6 +23,10 @@ struct conf_option {
 	const char *example;	/* of the sample, when there is no default */
 	enum conf_live live;
 	const char *why; /* one would change it: sentences for the man page */
+	/* COMMAND_TEXT: what the type alone does not tell; may replace the value by another way to
+	 * say it. FALSE and @err. NULL: any text will do. */
+	gboolean (*check)(char **value, GError **err);
+	bool takes_number; /* COMMAND_TEXT: without quotes, too */
 };
 
 /* Ended by a NULL name. */
@@ -33,5 +37,15 @@ const struct conf_option *conf_option_find(const char *name);
 const struct command_key *conf_option_key(const struct conf_option *o);
 /* The value in @c as the file would have it, appended. */
 void conf_option_show(const struct conf_option *o, const struct conf *c, GString *out);
+/* @value has been checked. */
+void conf_option_set(const struct conf_option *o, struct conf *c, const char *value);
+
+/* For rows: conf_check.c. Users and groups become their numbers. */
+gboolean conf_check_name(char **value, GError **err);
+gboolean conf_check_alias(char **value, GError **err);
+gboolean conf_check_path(char **value, GError **err);
+gboolean conf_check_user(char **value, GError **err);
+gboolean conf_check_group(char **value, GError **err);
+gboolean conf_check_umask(char **value, GError **err);
 
 #endif

@@ -101,13 +101,6 @@ static gboolean lock_directory(struct daemon *d, GError **err)
 
 /* ---- making and freeing ---- */
 
-static void copy_conf(struct conf *to, const struct conf *from)
-{
-	*to = *from;
-	to->initiator_name = g_strdup(from->initiator_name);
-	to->initiator_alias = g_strdup(from->initiator_alias);
-}
-
 static void release_memory(struct object *o)
 {
 	struct daemon *d = container_of(o, struct daemon, obj);
@@ -156,7 +149,7 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 	d->loop = l;
 	d->events = event_log_new();
 	d->health = portal_health_new(l);
-	copy_conf(&d->conf, conf);
+	conf_copy(&d->conf, conf);
 	d->state_dir = g_strdup(state_dir);
 	d->state_lock = -1;
 	d->next_sid = 1;

@@ -114,11 +114,17 @@ static void test_conf_reads_every_option(void)
 
 static void test_conf_errors_name_file_and_line(void)
 {
-	refuses("\nio_dept = 32;\n", "FILE:2: unknown option io_dept");
+	refuses("\nio_dept = 32;\n", "FILE:2: unknown option io_dept: is io_depth meant?");
+	refuses("loginTimeout = 1;", "FILE:1: unknown option loginTimeout: is login_timeout");
+	refuses("portal = \"a\";", "FILE:1: unknown option portal: it is a key of login");
+	refuses("surprise = 1;", "FILE:1: unknown option surprise; iscsifs.conf(5) lists all");
 	refuses("\n\nio_depth = 1;", "FILE:3: io_depth=1: it takes 16..1024");
-	refuses("io_depth = 32;\nio_depth = 32;\n", "FILE:2: duplicate setting name");
+	refuses("io_depth = 32;\nio_depth = 32;\n", 
+		"FILE:2: duplicate setting io_depth: it is set in FILE:1, too");
 	refuses("\nio_depth = ;\n", "FILE:2: syntax error");
-	refuses("io_depth = \"32", "FILE:1: syntax error");
+	refuses("\nio_depth = \"32", "FILE:2: a text that does not end on its line");
+	refuses("/* \n", "FILE:1: a comment that does not end");
+	refuses("log_level = debug;", "FILE:1: syntax error; a setting is: name = value;");
 	refuses("a = 1;", "FILE:1: unknown option a");
 	refuses("login_timeout = ( 1, 2 );", "FILE:1: login_timeout: a single value");
 	refuses("login_timeout = { a = 1; };", "FILE:1: login_timeout: a single value");
@@ -168,6 +174,179 @@ static void test_conf_reads_a_file(void)
 	conf_done(&conf);
 }
 
+static void test_conf_who_is_a_name_or_a_number(void)
+{
+	read_text("uid = \"root\"; gid = \"root\"; umask = \"27\"; allow_other = true;\n"
+		  "operators = 1000; disk_group = \"0x10\"; state_dir = \"/s\";\n"
+		  "pid_file = \"/p\"; log_target = \"syslog\";");
+	CU_ASSERT_STRING_EQUAL(conf.uid, "0");
+	CU_ASSERT_STRING_EQUAL(conf.gid, "0");
+	CU_ASSERT_STRING_EQUAL(conf.umask, "027");
+	CU_ASSERT_STRING_EQUAL(conf.operators, "1000");
+	CU_ASSERT_STRING_EQUAL(conf.disk_group, "16");
+	CU_ASSERT_STRING_EQUAL(conf.state_dir, "/s");
+	CU_ASSERT_STRING_EQUAL(conf.pid_file, "/p");
+	CU_ASSERT_TRUE(conf.allow_other);
+	CU_ASSERT_EQUAL(conf.log_target, LOG_TARGET_SYSLOG);
+	conf_done(&conf);
+	refuses("uid = \"no_such_user\";", "FILE:1: uid: there is no user no_such_user");
+	refuses("uid = -1;", "FILE:1: uid: there is no user -1");
+	refuses("gid = 4294967295L;", "FILE:1: gid: there is no group 4294967295");
+	refuses("operators = \"\";", "FILE:1: operators: there is no group ");
+	refuses("umask = 27;", "FILE:1: umask: a text in double quotes is wanted");
+	refuses("umask = \"1777\";", "FILE:1: umask: an octal number");
+	refuses("umask = \"\";", "FILE:1: umask: an octal number");
+	refuses("umask = \"8\";", "FILE:1: umask: an octal number");
+	refuses("state_dir = \"s\";", "FILE:1: state_dir: not an absolute path");
+	refuses("initiator_alias = 5;", "FILE:1: initiator_alias: a text in double quotes");
+	refuses("initiator_alias = \"a\\nb\";", "FILE:1: initiator_alias: an alias has no");
+}
+
+static void test_conf_copies_are_their_own(void)
+{
+	struct conf copy;
+
+	read_text("uid = 7; initiator_alias = \"us\"; io_depth = 17;");
+	conf_copy(&copy, &conf);
+	conf_done(&conf);
+	CU_ASSERT_STRING_EQUAL(copy.uid, "7");
+	CU_ASSERT_STRING_EQUAL(copy.initiator_alias, "us");
+	CU_ASSERT_PTR_NULL(copy.gid);
+	CU_ASSERT_EQUAL(copy.io_depth, 17);
+	conf_done(&copy);
+}
+
+/* --- @include --- */
+
+static char *dir;
+
+static void put(const char *name, const char *text)
+{
+	g_autofree char *path = g_build_filename(dir, name, NULL);
+
+	CU_ASSERT_TRUE_FATAL(g_file_set_contents(path, text, -1, NULL));
+}
+
+static void take_away(const char *name)
+{
+	g_autofree char *path = g_build_filename(dir, name, NULL);
+
+	CU_ASSERT_EQUAL(g_remove(path), 0);
+}
+
+/* Reads DIR/main of @text. @wanted NULL: it is fine; else the message, in which % is DIR. */
+static void include_says(const char *text, const char *wanted)
+{
+	g_autofree char *path = g_build_filename(dir, "main", NULL), *start = NULL;
+	g_auto(GStrv) parts = g_strsplit(wanted ? wanted : "", "%", -1);
+	g_autoptr(GError) err = NULL;
+	gboolean is_ok;
+
+	put("main", text);
+	conf_default(&conf);
+	is_ok = conf_read(&conf, path, &err);
+	CU_ASSERT_EQUAL(is_ok, !wanted);
+	if (wanted) {
+		start = g_strjoinv(dir, parts);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(err);
+		CU_ASSERT_TRUE(g_str_has_prefix(err->message, start));
+		if (!g_str_has_prefix(err->message, start))
+			printf("\n%s\nis not: %s\n", err->message, start);
+	} else if (err) {
+		printf("\n%s\n", err->message);
+	}
+	conf_done(&conf);
+	take_away("main");
+}
+
+static void make_dir(void)
+{
+	dir = g_dir_make_tmp("iscsifs-XXXXXX", NULL);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+}
+
+static void remove_dir(void)
+{
+	CU_ASSERT_EQUAL(g_rmdir(dir), 0);
+	g_clear_pointer(&dir, g_free);
+}
+
+static void test_conf_includes_files(void)
+{
+	g_autofree char *path = NULL;
+
+	make_dir();
+	path = g_build_filename(dir, "main", NULL);
+	put("one", "io_depth = 32;");
+	put("two", "# the second\n@include \"one\"\nbusy_poll = 7;\n");
+	put("main", "time2wait = 1;\n  @include \"two\" # why\ntime2retain = 2;\n");
+	conf_default(&conf);
+	CU_ASSERT_TRUE(conf_read(&conf, path, NULL));
+	CU_ASSERT_EQUAL(conf.io_depth, 32);
+	CU_ASSERT_EQUAL(conf.busy_poll, 7);
+	CU_ASSERT_EQUAL(conf.wishes.time2wait, 1);
+	CU_ASSERT_EQUAL(conf.wishes.time2retain, 2);
+	conf_done(&conf);
+	include_says("/*\n@include \"nothing\"\n*/ # /*\n// /*\n", NULL);
+	include_says("initiator_alias = \"/* # \\\" //\";\n@include \"one\"\n", NULL);
+	take_away("one");
+	take_away("two");
+	remove_dir();
+}
+
+static void test_conf_errors_of_included_files_name_them(void)
+{
+	make_dir();
+	put("bad", "\nio_depth = 1;\n");
+	put("odd", "\n\n= 1;\n");
+	put("unknown", "io_dept = 16;");
+	put("good", "io_depth = 16;\n\n");
+	put("self", "\n@include \"self\"\n");
+	put("open", "/*\n");
+	put("text", "busy_poll = \"1\n\";");
+	put("deep", "@include \"none\"\n");
+	include_says("\n@include \"bad\"\n", "%/bad:2: io_depth=1: it takes");
+	include_says("@include \"odd\"\n", "%/odd:3: syntax error");
+	include_says("@include \"good\"\n@include \"unknown\"\n", "%/unknown:1: unknown");
+	include_says("@include \"good\"\nbusy_poll = 5000;\n", "%/main:2: busy_poll=5000");
+	include_says("@include \"good\"\n\nio_depth = 17;\n",
+		     "%/main:3: duplicate setting io_depth: it is set in %/good:1, too");
+	include_says("@include \"self\"\n", "%/self:2: @include: more than 10 files deep");
+	include_says("@include \"open\"\n", "%/open:1: a comment that does not end");
+	include_says("@include \"text\"\n", "%/text:1: a text that does not end");
+	include_says("\n@include \"none\"\n",
+		     "%/main:2: @include: %/none: No such file or directory");
+	include_says("\n@include \"deep\"\n", "%/deep:1: @include: %/none: No such file");
+	include_says("@include \".\"\n", "%/main:1: @include: %/.: a directory");
+	include_says("@include \"/dev/zero\"\n", "%/main:1: @include: /dev/zero: not a regular");
+	include_says("@include none\n", "%/main:1: @include wants the name");
+	include_says("@include \"none\n", "%/main:1: @include wants the name");
+	include_says("@include \"\"\n", "%/main:1: @include wants the name");
+	for (const char *const *f = (const char *const[]){ "bad", "odd", "unknown", "good",
+							   "self", "open", "text", "deep", NULL };
+	     *f; f++)
+		take_away(*f);
+	remove_dir();
+}
+
+static void test_conf_size_is_bounded_with_what_is_included(void)
+{
+	GString *half = g_string_new("#");
+
+	make_dir();
+	for (int i = 0; i < 600; i++)
+		g_string_append_printf(half, "%01023d\n#", 0);
+	put("half", half->str);
+	include_says("@include \"half\"\n", NULL);
+	include_says("@include \"half\"\n@include \"half\"\n", "%/half:");
+	g_string_append(half, half->str);
+	put("half", half->str);
+	include_says("@include \"half\"\n", "%/main:1: @include: %/half: longer than 1 MiB");
+	take_away("half");
+	g_string_free(half, TRUE);
+	remove_dir();
+}
+
 static void test_conf_named_file_must_be_there(void)
 {
 	g_autoptr(GError) missing = NULL;
@@ -177,6 +356,7 @@ static void test_conf_named_file_must_be_there(void)
 	CU_ASSERT_EQUAL(error_errno(missing), ENOENT);
 	CU_ASSERT_PTR_NOT_NULL(strstr(missing->message, "/nonexistent/iscsifs.conf"));
 	CU_ASSERT_FALSE(conf_read(&conf, "/tmp", NULL));
+	CU_ASSERT_TRUE(conf_read(&conf, "/dev/null", NULL));
 	conf_done(&conf);
 }
 
@@ -189,7 +369,8 @@ static void test_conf_sets_options_by_name(void)
 	conf_done(&conf);
 }
 
-/* All "#name = value;" lines of @sample without their '#'. */
+/* All "#name = value;" lines of @sample without their '#'; users and groups of its examples need
+ * not be here. */
 static char *uncomment(const char *sample)
 {
 	g_auto(GStrv) lines = g_strsplit(sample, "\n", -1);
@@ -198,6 +379,8 @@ static char *uncomment(const char *sample)
 	for (char **line = lines; *line; line++)
 		if ((*line)[0] == '#' && g_ascii_islower((*line)[1]))
 			g_string_append_printf(out, "%s\n", *line + 1);
+	g_string_replace(out, "\"storage\"", "\"1\"", 0);
+	g_string_replace(out, "\"disk\"", "\"1\"", 0);
 	return g_string_free(out, FALSE);
 }
 
@@ -213,7 +396,7 @@ static void test_conf_sample_says_the_defaults(void)
 	options = uncomment(sample->str);
 	read_text(options);
 	CU_ASSERT_STRING_EQUAL(conf.initiator_name, "iqn.2026-11.io.iscsifs:host1");
-	g_clear_pointer(&conf.initiator_name, g_free); /* the two that have no default */
+	g_clear_pointer(&conf.initiator_name, g_free); /* these have no default */
 	g_clear_pointer(&conf.initiator_alias, g_free);
 	check_defaults(&conf);
 	conf_done(&conf);
@@ -248,11 +431,11 @@ static char *page_with_options(const char *page)
 }
 
 /* automake gives srcdir to tests; run by hand, from the top directory. */
-static char *source_path(const char *dir, const char *name)
+static char *source_path(const char *part, const char *name)
 {
 	const char *top = g_getenv("srcdir");
 
-	return g_build_filename(top ? top : ".", dir, name, NULL);
+	return g_build_filename(top ? top : ".", part, name, NULL);
 }
 
 static void test_conf_sample_file_is_up_to_date(void)
@@ -310,6 +493,11 @@ static const struct unit_test all_tests[] = {
 	UNIT(test_conf_values_are_checked_like_those_of_control_files),
 	UNIT(test_conf_first_burst_is_at_most_max_burst),
 	UNIT(test_conf_reads_a_file),
+	UNIT(test_conf_who_is_a_name_or_a_number),
+	UNIT(test_conf_copies_are_their_own),
+	UNIT(test_conf_includes_files),
+	UNIT(test_conf_errors_of_included_files_name_them),
+	UNIT(test_conf_size_is_bounded_with_what_is_included),
 	UNIT(test_conf_named_file_must_be_there),
 	UNIT(test_conf_sets_options_by_name),
 	UNIT(test_conf_sample_says_the_defaults),
