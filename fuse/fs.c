@@ -404,20 +404,14 @@ void fs_stat(const struct fs *fs, const struct object *o, const struct attr *row
 
 	*ret = (struct stat){
 		.st_ino = is_root ? fs->nodes.root->ino : node_ino(&fs->nodes, o, row),
-		.st_mode = attr_format(row) | (row->mode & ~fs->config.umask),
+		.st_mode = attr_format(row),
 		.st_nlink = row->type == ATTR_DIR ? 2 : 1,
-		.st_uid = fs->config.uid,
-		.st_gid = fs->config.gid,
 		.st_blksize = 4096,
 		.st_atim = fs->started,
 		.st_mtim = fs->started,
 		.st_ctim = fs->started,
 	};
-	if (row->is_owners) {
-		ret->st_mode = attr_format(row) | row->mode;
-		ret->st_uid = geteuid();
-		ret->st_gid = getegid();
-	}
+	permissions_apply(&fs->config.permissions, row, ret);
 	if (row->type == ATTR_CTL)
 		ret->st_blksize = CTL_BLOCK_BYTES;
 	if (row->type == ATTR_EVENTS)

@@ -37,15 +37,14 @@
 #include "fuse/blkio.h"
 #include "fuse/interrupt.h"
 #include "fuse/node.h"
+#include "fuse/permissions.h"
 #include "fuse/texts.h"
 
 enum fs_state { FS_NEW, FS_MOUNTED, FS_READY, FS_ENDED };
 
 struct fs_config {
 	const char *fuse_options; /* for libfuse: "allow_other,ro" */
-	uid_t uid;
-	gid_t gid;
-	mode_t umask;
+	struct permissions permissions;
 };
 
 struct fs {

@@ -174,9 +174,7 @@ static gboolean start_fs(struct app *app, GError **err)
 {
 	const struct fs_config c = {
 		.fuse_options = app->cmdline.fuse_options->str,
-		.uid = app->cmdline.uid,
-		.gid = app->cmdline.gid,
-		.umask = app->cmdline.umask,
+		.permissions = app->cmdline.permissions,
 	};
 
 	app->fs = fs_new(app->loop, app->daemon, &c, on_fs_ready, on_fs_ended, app, err);
@@ -186,7 +184,7 @@ static gboolean start_fs(struct app *app, GError **err)
 static gboolean start(struct app *app, GError **err)
 {
 	log_init(app->cmdline.is_debug ? LOG_LEVEL_DEBUG : app->conf.log_level,
-		 !app->cmdline.is_foreground);
+		 app->cmdline.wants_syslog);
 	harden_process(app->conf.lock_memory);
 	umask(022);
 	app->loop = loop_new();
@@ -251,6 +249,8 @@ static gboolean run(struct app *app, GError **err)
 static gboolean prepare(struct app *app, GError **err)
 {
 	if (!conf_read(&app->conf, app->cmdline.conf_file, err))
+		return FALSE;
+	if (!cmdline_fill(&app->cmdline, &app->conf, err))
 		return FALSE;
 	if (app->cmdline.has_cache)
 		app->conf.cache = app->cmdline.cache;
