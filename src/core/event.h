@@ -126,7 +126,12 @@ struct event_info {
 	enum event_severity severity;
 	const char *name; /* "connection-lost" */
 	const char *text; /* what it means, when it is raised */
-	bool is_raised;	  /* false: the row only keeps the guide's number; nothing raises it yet */
+	bool is_raised;	  /* false: the row only keeps the guide's number */
+	const char *why_not; /* it is not raised; NULL: it is */
+	/* Raises it and looks for it in `events`: "conformance/SCENE", "fuse_FILE.TEST",
+	 * "interop_FILE.TEST" or "test_FILE.TEST" (unit). NULL: none does. */
+	const char *test;
+	const char *data; /* what the text has of what the guide calls dump data; NULL: none */
 };
 gboolean event_info_at(size_t index, struct event_info *ret);
 
