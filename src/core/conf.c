@@ -132,6 +132,15 @@ const struct conf_option conf_options[] = {
 	  .live = CONF_RESTART,
 	  .why = "Each daemon needs one of its own. -s goes before it.",
 	  .check = conf_check_path },
+	{ .key = { "secret_key_file", COMMAND_TEXT,
+		   .help = "file with the key that seals stored secrets; mode 0600" },
+	  AT(secret_key_file),
+	  .example = "/etc/iscsifs.key",
+	  .live = CONF_RESTART,
+	  .why = "Without it the key is systemd's credential iscsifs.key, or else the file "
+		 "secret.key of the state directory, made by itself. Elsewhere, a copy of the "
+		 "state directory gives no secret away. 64 hex digits, or 32 bytes.",
+	  .check = conf_check_path },
 	{ .key = { "pid_file", COMMAND_TEXT, .help = "file that the process id is written to" },
 	  AT(pid_file),
 	  .example = "/run/iscsifs.pid",

@@ -26,6 +26,7 @@
 #include "core/discovery.h"
 #include "core/event.h"
 #include "core/portal_health.h"
+#include "core/secret_store.h"
 #include "core/target.h"
 
 #define WORKER_THREADS 4 /* so that a slow name server does not hold up the others */
@@ -109,6 +110,8 @@ static void release_memory(struct object *o)
 	event_log_free(d->events);
 	portal_health_free(d->health);
 	conf_done(&d->conf);
+	secret_store_free(d->secrets);
+	g_clear_error(&d->state_error);
 	g_free(d->state_dir);
 	object_done(o);
 	g_free(d);
@@ -135,6 +138,28 @@ static gboolean start_helpers(struct daemon *d, GError **err)
 		return FALSE;
 	}
 	return TRUE;
+}
+
+/* Without a key the daemon runs on: only stored secrets are of no use. */
+static void open_secrets(struct daemon *d)
+{
+	const char *why;
+
+	if (!d->state_dir)
+		return;
+	d->secrets = secret_store_new(d->state_dir, d->conf.secret_key_file);
+	why = secret_store_error(d->secrets);
+	if (why)
+		event_emit(d, EVENT_SECRET_FAILED, "no key for stored secrets: %s", why);
+}
+
+/* Everything that is kept has been read: is there something that must not be written over? */
+static gboolean take_state_error(struct daemon *d, GError **err)
+{
+	if (!d->state_error)
+		return TRUE;
+	g_propagate_error(err, g_steal_pointer(&d->state_error));
+	return FALSE;
 }
 
 static void on_shutdown_timer(struct loop_timer *timer);
@@ -165,9 +190,10 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 		daemon_free(d);
 		return NULL;
 	}
+	open_secrets(d);
 	d->discovery = discovery_new(d);
 	d->initiator = initiator_new(d, err);
-	if (!d->initiator) {
+	if (!d->initiator || !take_state_error(d, err)) {
 		daemon_free(d);
 		return NULL;
 	}

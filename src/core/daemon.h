@@ -3,7 +3,7 @@
  * it is global.
  *
  * Its state directory (mode 0700 when made here) holds `lock`, flock'ed as long as the daemon
- * lives and naming its pid, and the files that statefile.h writes. */
+ * lives and naming its pid, the files that statefile.h writes, and `secret.key` (secret_store.h). */
 #ifndef ISCSIFS_DAEMON_H
 #define ISCSIFS_DAEMON_H
 
@@ -22,6 +22,7 @@ struct attacher;
 struct event_log;
 struct lun;
 struct portal_health;
+struct secret_store;
 struct target;
 
 struct initiator {
@@ -48,6 +49,8 @@ struct daemon {
 	struct portal_health *health; /* which portals failed lately; as long */
 	char *state_dir; /* NULL: nothing is kept */
 	int state_lock;	 /* descriptor holding the lock of the state directory */
+	GError *state_error; /* a state file must not be written over: see statefile.h */
+	struct secret_store *secrets; /* seals what is kept; NULL without a state directory */
 	struct initiator *initiator;
 	struct discovery *discovery;
 	GList *targets;		     /* of struct target *, by name */

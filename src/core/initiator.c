@@ -69,7 +69,7 @@ static void save(struct initiator *i)
 		add_string(config_root_setting(&cfg), "name", i->is_name_fixed ? i->name : "*");
 	if (i->is_alias_kept)
 		add_string(config_root_setting(&cfg), "alias", i->alias ? i->alias : "");
-	statefile_write(i->daemon, STATE_FILE, &cfg);
+	statefile_save(i->daemon, STATE_FILE, &cfg, NULL, NULL);
 	config_destroy(&cfg);
 }
 
@@ -133,36 +133,46 @@ gboolean initiator_set_alias(struct initiator *i, const char *alias, GError **er
 
 /* ---- at start ---- */
 
-static gboolean take_setting(struct initiator *i, const config_t *cfg, const char *key,
-			     gboolean (*set)(struct initiator *, const char *, GError **),
-			     bool *is_kept, GError **err)
+/* What was kept: *ret_text is NULL when there is nothing of that name. */
+static gboolean get_setting(const config_t *cfg, const char *key, const char **ret_text,
+			    GError **err)
 {
 	const config_setting_t *setting = config_lookup(cfg, key);
-	const char *value = setting ? config_setting_get_string(setting) : NULL;
 
-	if (!setting)
+	*ret_text = setting ? config_setting_get_string(setting) : NULL;
+	if (!setting || *ret_text)
 		return TRUE;
-	if (!value) {
-		error_set(err, ISDSC_INVALID_PARAMETER, "%s is no text", key);
-		return FALSE;
-	}
-	*is_kept = set(i, value, err);
-	return *is_kept;
+	error_set(err, ISDSC_INVALID_PARAMETER, "%s is no text", key);
+	return FALSE;
 }
 
-/* What was kept. A file that makes no sense is set aside; what it did tell stays in force. */
+/* All of it, or nothing. */
+static gboolean take(struct initiator *i, const config_t *cfg, GError **err)
+{
+	g_autofree char *name_before = g_strdup(i->name);
+	bool was_fixed = i->is_name_fixed;
+	const char *name, *alias;
+
+	if (!get_setting(cfg, "name", &name, err) || !get_setting(cfg, "alias", &alias, err) ||
+	    (name && !set_name(i, name, err)))
+		return FALSE;
+	if (alias && !set_alias(i, alias, err)) {
+		take_name(i, g_steal_pointer(&name_before), was_fixed);
+		return FALSE;
+	}
+	i->is_name_kept = name != NULL;
+	i->is_alias_kept = alias != NULL;
+	return TRUE;
+}
+
 static void load(struct initiator *i)
 {
-	GError *err = NULL;
+	g_autoptr(GError) err = NULL;
 	config_t cfg;
 
 	config_init(&cfg);
-	if (statefile_read(i->daemon, STATE_FILE, &cfg) == 0 &&
-	    (!take_setting(i, &cfg, "name", set_name, &i->is_name_kept, &err) ||
-	     !take_setting(i, &cfg, "alias", set_alias, &i->is_alias_kept, &err))) {
+	if (statefile_read(i->daemon, STATE_FILE, &cfg) == 0 && !take(i, &cfg, &err))
 		statefile_set_aside(i->daemon, STATE_FILE, err->message);
-		g_error_free(err);
-	}
 	config_destroy(&cfg);
 }
 

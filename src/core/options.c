@@ -20,6 +20,7 @@
 #include "base/wire.h"
 #include "core/daemon.h"
 #include "core/mapping.h"
+#include "core/options_state.h"
 #include "core/resolve.h"
 #include "core/secret_file.h"
 
@@ -299,6 +300,27 @@ gboolean login_options_from(struct login_options *o, const struct command *cmd, 
 	return TRUE;
 }
 
+gboolean login_options_set(struct login_options *o, const char *key, const char *value,
+			   GError **err)
+{
+	const struct command_key *k = login_key(key);
+
+	if (!k || is_secret_file(key)) {
+		REFUSE(err, "%s: no such login key", key);
+		return FALSE;
+	}
+	if (!command_check(k, value, err) || !check_available(k, value, err) ||
+	    !check_value(key, value, err))
+		return FALSE;
+	set(o, key, g_strdup(value));
+	return TRUE;
+}
+
+void login_options_set_secret(struct login_options *o, const char *key, char *value)
+{
+	set(o, key, value);
+}
+
 static bool is_auth(const char *key)
 {
 	for (size_t i = 0; i < G_N_ELEMENTS(auth_unit); i++)
@@ -517,6 +539,13 @@ static gboolean parse_secret(const struct login_options *o, const char *key,
 {
 	const char *text = login_option(o, key);
 
+	if (secret_is_sealed(text)) {
+		error_set(err, ISDSC_CACHE_CORRUPTED,
+			  "%s: the stored secret does not open with this host's key: bring the key "
+			  "file back, or give the secret again",
+			  key);
+		return FALSE;
+	}
 	if (!text || chap_secret_parse(text, ret_secret, ret_bytes, err))
 		return TRUE;
 	g_prefix_error(err, "%s: ", key);

@@ -36,6 +36,12 @@ void login_options_give_up(struct daemon *d);
  * version cannot do yet is refused here (EOPNOTSUPP). @o need not be initialised; written only
  * on success. FALSE and @err. */
 gboolean login_options_from(struct login_options *o, const struct command *cmd, GError **err);
+/* As if @key=@value were on a line: FALSE and @err, when it is not one that may be. For state
+ * files. */
+gboolean login_options_set(struct login_options *o, const char *key, const char *value,
+			   GError **err);
+/* A secret that was checked when it was given, or is kept sealed (options_state.h). Takes @value. */
+void login_options_set_secret(struct login_options *o, const char *key, char *value);
 /* @to need not be initialised. */
 void login_options_copy(struct login_options *to, const struct login_options *from);
 /* Options of @under fill what @o lacks. */

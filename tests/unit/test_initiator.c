@@ -60,7 +60,9 @@ static void begin(void)
 
 static void end(void)
 {
-	static const char *const names[] = { "lock", "initiator.conf", "initiator.conf.bad" };
+	static const char *const names[] = { "lock", "secret.key", "initiator.conf",
+					     "initiator.conf.bad", "initiator.conf.bad.1",
+					     "initiator.conf.bad.2" };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
 		g_autofree char *path = g_build_filename(dir, names[i], NULL);
@@ -282,18 +284,20 @@ static void test_daemon_second_one_is_refused_with_the_pid_of_the_first(void)
 
 static void test_daemon_makes_its_directory_private(void)
 {
-	g_autofree char *below = NULL, *lock = NULL;
+	g_autofree char *below = NULL, *lock = NULL, *key = NULL;
 	struct daemon *d;
 	struct stat st;
 
 	begin();
 	below = path_of("state");
 	lock = g_build_filename(below, "lock", NULL);
+	key = g_build_filename(below, "secret.key", NULL);
 	d = start(below);
 	CU_ASSERT_EQUAL(stat(below, &st), 0);
 	CU_ASSERT_EQUAL(st.st_mode & 07777, 0700);
 	stop(d);
 	g_unlink(lock);
+	g_unlink(key);
 	g_rmdir(below);
 	end();
 }
