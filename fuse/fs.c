@@ -223,6 +223,11 @@ static struct fuse_session *session_make(struct fs *fs, GError **err)
 	return session;
 }
 
+void fs_take_conf(struct fs *fs)
+{
+	fs->blkio.spin_us = fs->daemon->conf.busy_poll;
+}
+
 struct fs *fs_new(struct loop *l, struct daemon *d, const struct fs_config *c,
 		  void (*ready)(struct fs *, void *), void (*ended)(struct fs *, void *),
 		  void *arg, GError **err)
@@ -246,7 +251,7 @@ struct fs *fs_new(struct loop *l, struct daemon *d, const struct fs_config *c,
 		g_free(fs);
 		return NULL;
 	}
-	fs->blkio.spin_us = d->conf.busy_poll;
+	fs_take_conf(fs);
 	fs->blkio.interrupts = &fs->interrupts;
 	interrupt_watch_init(&fs->interrupts, l);
 	node_table_init(&fs->nodes, &tree_root_row, &d->obj);

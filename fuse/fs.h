@@ -79,6 +79,8 @@ struct fs *fs_new(struct loop *l, struct daemon *d, const struct fs_config *c,
 gboolean fs_mount(struct fs *fs, const char *mountpoint, GError **err);
 /* Interrupt the commands that control files are carrying out, and opens that wait for a target. */
 void fs_cancel_commands(struct fs *fs);
+/* The daemon's configuration has changed: what of it is copied here. */
+void fs_take_conf(struct fs *fs);
 /* No data request, no command and no open is under way. */
 bool fs_is_idle(const struct fs *fs);
 /* Close the device and unmount, if it is still our mount. Idempotent. */

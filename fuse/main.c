@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/loopdev.h"
+#include "core/reload.h"
 #include "fuse/background.h"
 #include "fuse/cmdline.h"
 #include "fuse/fs.h"
@@ -40,7 +41,7 @@ enum app_state { APP_STARTING, APP_RUNNING, APP_ENDING, APP_SETTLING, APP_OVER }
 struct app {
 	enum app_state state;
 	struct cmdline cmdline;
-	struct conf conf;
+	struct conf conf, file; /* in force; what the file says */
 	struct background background;
 	char *mountpoint; /* resolved */
 	struct loop *loop;
@@ -129,7 +130,7 @@ static void on_signal(struct loop_fd *w, uint32_t events)
 	(void)events;
 	while (read(w->fd, &info, sizeof(info)) == sizeof(info))
 		if (info.ssi_signo == SIGHUP)
-			log_info("SIGHUP: nothing to do; changes are written to the tree");
+			reload_run(app->daemon, NULL);
 		else
 			on_end_signal(app, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
 }
@@ -181,6 +182,29 @@ static gboolean start_fs(struct app *app, GError **err)
 	return app->fs && fs_mount(app->fs, app->mountpoint, err);
 }
 
+/* The configuration was read again. */
+static void on_conf_changed(struct daemon *d, void *arg)
+{
+	struct app *app = arg;
+
+	if (!app->cmdline.is_debug)
+		log_set_level(d->conf.log_level);
+	if (app->fs)
+		fs_take_conf(app->fs);
+}
+
+static void start_reloader(struct app *app)
+{
+	const struct reload_config c = {
+		.path = app->cmdline.conf_file,
+		.file = &app->file,
+		.changed = on_conf_changed,
+		.arg = app,
+	};
+
+	app->daemon->reloader = reloader_new(app->daemon, &c);
+}
+
 static gboolean start(struct app *app, GError **err)
 {
 	log_init(app->cmdline.is_debug ? LOG_LEVEL_DEBUG : app->conf.log_level,
@@ -201,6 +225,7 @@ static gboolean start(struct app *app, GError **err)
 		return FALSE;
 	app->daemon->quit = on_quit;
 	app->daemon->quit_arg = app;
+	start_reloader(app);
 	if (app->cmdline.pid_file && !background_write_pid(app->cmdline.pid_file, err))
 		return FALSE;
 	return start_fs(app, err);
@@ -252,6 +277,7 @@ static gboolean prepare(struct app *app, GError **err)
 		return FALSE;
 	if (!cmdline_fill(&app->cmdline, &app->conf, err))
 		return FALSE;
+	conf_copy(&app->file, &app->conf);
 	if (app->cmdline.has_cache)
 		app->conf.cache = app->cmdline.cache;
 	app->mountpoint = mountpoint_check(app->cmdline.mountpoint, err);
@@ -304,6 +330,7 @@ int main(int argc, char **argv)
 	conf_default(&app.conf);
 	status = go(&app, argc, argv);
 	conf_done(&app.conf);
+	conf_done(&app.file);
 	g_free(app.mountpoint);
 	cmdline_done(&app.cmdline);
 	return status;

@@ -349,12 +349,13 @@ static void show_choice(const struct command_key *k, const void *at, GString *ou
 static const struct {
 	void (*set)(const struct command_key *k, void *at, const char *value);
 	void (*show)(const struct command_key *k, const void *at, GString *out);
+	size_t bytes;
 } store[] = {
-	[COMMAND_TEXT] = { set_text, show_text },	/* char * */
-	[COMMAND_BOOL] = { set_bool, show_bool },	/* bool */
-	[COMMAND_NUMBER] = { set_number, show_number }, /* uint32_t */
-	[COMMAND_SECONDS] = { set_ms, show_ms },	/* int64_t */
-	[COMMAND_CHOICE] = { set_choice, show_choice }, /* enum */
+	[COMMAND_TEXT] = { set_text, show_text, sizeof(char *) },
+	[COMMAND_BOOL] = { set_bool, show_bool, sizeof(bool) },
+	[COMMAND_NUMBER] = { set_number, show_number, sizeof(uint32_t) },
+	[COMMAND_SECONDS] = { set_ms, show_ms, sizeof(int64_t) },
+	[COMMAND_CHOICE] = { set_choice, show_choice, sizeof(unsigned) }, /* an enum */
 };
 
 _Static_assert(sizeof(unsigned) == sizeof(uint32_t), "io_depth is stored as uint32_t");
@@ -377,6 +378,30 @@ void conf_option_set(const struct conf_option *o, struct conf *c, const char *va
 	const struct command_key *k = conf_option_key(o);
 
 	store[k->type].set(k, (char *)c + o->offset, value);
+}
+
+bool conf_option_equal(const struct conf_option *o, const struct conf *a, const struct conf *b)
+{
+	const void *x = (const char *)a + o->offset, *y = (const char *)b + o->offset;
+	enum command_key_type type = conf_option_key(o)->type;
+
+	if (type == COMMAND_TEXT)
+		return !g_strcmp0(*(char *const *)x, *(char *const *)y);
+	return !memcmp(x, y, store[type].bytes);
+}
+
+void conf_option_copy(const struct conf_option *o, struct conf *to, const struct conf *from)
+{
+	const void *x = (const char *)from + o->offset;
+	void *y = (char *)to + o->offset;
+	enum command_key_type type = conf_option_key(o)->type;
+
+	if (type != COMMAND_TEXT) {
+		memcpy(y, x, store[type].bytes);
+		return;
+	}
+	g_free(*(char **)y);
+	*(char **)y = g_strdup(*(char *const *)x);
 }
 
 bool conf_set(struct conf *c, const char *name, const char *value)

@@ -43,6 +43,12 @@ void conf_print(GString *out)
 
 /* --- the page --- */
 
+static const char *const live_texts[] = {
+	[CONF_AT_ONCE] = "A reload changes it at once.",
+	[CONF_NEW_LOGINS] = "A reload changes it for logins from then on.",
+	[CONF_RESTART] = "A change counts when the daemon is started anew.",
+};
+
 /* @text so that troff shows it as it stands. */
 static void print_plain(const char *text, GString *out)
 {
@@ -118,7 +124,8 @@ static void print_page_option(const struct conf *defaults, const struct conf_opt
 	print_sentences(help, out);
 	if (o->why)
 		print_sentences(o->why, out);
-	g_string_append(out, ".br\nValues: ");
+	g_string_append(out, live_texts[o->live]);
+	g_string_append(out, "\n.br\nValues: ");
 	print_values(k, out);
 	if (o->example) {
 		g_string_append(out, "; none by default.\n");

@@ -37,6 +37,8 @@ const struct conf_option *conf_option_find(const char *name);
 const struct command_key *conf_option_key(const struct conf_option *o);
 /* The value in @c as the file would have it, appended. */
 void conf_option_show(const struct conf_option *o, const struct conf *c, GString *out);
+bool conf_option_equal(const struct conf_option *o, const struct conf *a, const struct conf *b);
+void conf_option_copy(const struct conf_option *o, struct conf *to, const struct conf *from);
 /* @value has been checked. */
 void conf_option_set(const struct conf_option *o, struct conf *c, const char *value);
 

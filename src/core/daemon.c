@@ -27,6 +27,7 @@
 #include "core/event.h"
 #include "core/portal_health.h"
 #include "core/secret_store.h"
+#include "core/reload.h"
 #include "core/target.h"
 
 #define WORKER_THREADS 4 /* so that a slow name server does not hold up the others */
@@ -109,6 +110,7 @@ static void release_memory(struct object *o)
 	chap_history_free(d->chap_history);
 	event_log_free(d->events);
 	portal_health_free(d->health);
+	reloader_free(d->reloader);
 	conf_done(&d->conf);
 	secret_store_free(d->secrets);
 	g_clear_error(&d->state_error);

@@ -23,6 +23,7 @@ struct event_log;
 struct lun;
 struct portal_health;
 struct secret_store;
+struct reloader;
 struct target;
 
 struct initiator {
@@ -45,6 +46,7 @@ struct daemon {
 	struct loop *loop;
 	struct worker *worker;
 	struct conf conf;
+	struct reloader *reloader; /* of @conf (reload.h); set by main; NULL: none */
 	struct event_log *events; /* from before anything can happen until the memory goes */
 	struct portal_health *health; /* which portals failed lately; as long */
 	char *state_dir; /* NULL: nothing is kept */
@@ -99,6 +101,8 @@ void daemon_free(struct daemon *d);
  * theirs. Saving it happens in the background; a failure of that is logged and on the failures
  * of @i. */
 gboolean initiator_set_name(struct initiator *i, const char *name, GError **err);
+/* Name and alias of d->conf, which has changed, where nobody set them through the tree. */
+void initiator_take_conf(struct initiator *i);
 /* "" takes the alias away. At most 255 bytes of UTF-8 without control characters. */
 gboolean initiator_set_alias(struct initiator *i, const char *alias, GError **err);
 /* The default made of a host name as A2 says ("iqn.2026-11.io.iscsifs:HOST"). g_free(). */

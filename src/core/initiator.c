@@ -131,6 +131,19 @@ gboolean initiator_set_alias(struct initiator *i, const char *alias, GError **er
 	return TRUE;
 }
 
+/* The file was checked by then. */
+void initiator_take_conf(struct initiator *i)
+{
+	const struct conf *c = &i->daemon->conf;
+	g_autofree char *old = g_strdup(i->name);
+
+	if (!i->is_name_kept && set_name(i, c->initiator_name ? c->initiator_name : "*", NULL) &&
+	    strcmp(old, i->name))
+		log_info("initiator name: %s", i->name);
+	if (!i->is_alias_kept)
+		set_alias(i, c->initiator_alias ? c->initiator_alias : "", NULL);
+}
+
 /* ---- at start ---- */
 
 /* What was kept: *ret_text is NULL when there is nothing of that name. */

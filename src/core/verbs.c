@@ -11,6 +11,7 @@
 #include "core/discovery.h"
 #include "core/inspect.h"
 #include "core/mcs.h"
+#include "core/reload.h"
 #include "core/target.h"
 #include "core/tmf.h"
 
@@ -57,12 +58,20 @@ static void run_shutdown(struct object *obj, const struct command *cmd, struct o
 		d->quit(d->quit_arg);
 }
 
+static void run_reload(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	(void)cmd;
+	reload_run(to_daemon(obj), op);
+}
+
 static const struct verb root_verbs[] = {
 	{ "refresh", "", 0, 0, NULL, NULL, run_refresh_everything, "discover at all portals" },
 	{ "login", "TARGET", 1, 1, login_keys, NULL, run_login_by_name,
 	  "log in; with portal= also to a target that is not known yet" },
 	{ "shutdown", "", COMMAND_OWNERS, 0, NULL, NULL, run_shutdown,
 	  "log out of everything and end" },
+	{ "reload", "", COMMAND_OWNERS, 0, NULL, NULL, run_reload,
+	  "read the configuration file again" },
 	{ 0 },
 };
 

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The configuration is read again while the daemon runs: SIGHUP and `reload`."""
+import errno
+import os
+import signal
+import stat
+
+from fuse_mount import in_background
+from mounted import Mounted, read_text
+from realtargets import Tgtd
+from runner import need_root, refuses, test, wait_for
+
+WARNING = "code=ISDSC_OPERATION_REQUIRES_REBOOT number=0xAFFF003B"
+
+
+def write(fs, text):
+    with open(fs.config, "w") as f:
+        f.write(text)
+
+
+def events(fs, name):
+    return [line for line in fs.read("events").splitlines() if f" {name} " in line]
+
+
+@test
+def reload_changes_what_new_logins_ask_for(t):
+    target = Tgtd(t)
+    iqn, _, _ = target.one_disk()
+    other, _, _ = target.one_disk()
+    fs = Mounted(t, config="first_burst_length = 8192;\n")
+    fs.discover(target.portal)
+    old = fs.login(iqn)
+    write(fs, "first_burst_length = 16384;\nio_depth = 64;\n")
+    reply = fs.ctl("", "reload")
+    assert reply == f"ok file={fs.config} new_logins=first_burst_length restart=io_depth {WARNING}\n", reply
+    new = fs.login(other)
+    assert fs.params(iqn, old)["FirstBurstLength"][0] == "8192"
+    assert fs.params(other, new)["FirstBurstLength"][0] == "16384"
+    told = events(fs, "configuration-reloaded")
+    assert len(told) == 1 and "for new logins: first_burst_length; after a restart: io_depth" in told[0], told
+
+
+@test
+def wrong_file_changes_nothing(t):
+    fs = Mounted(t, config="")
+    write(fs, "log_level = \"debug\";\n\nio_dept = 64;\n")
+    where = f"{fs.config}:3: unknown option io_dept: is io_depth meant?"
+    error = refuses(errno.EINVAL, fs.ctl, "", "reload")
+    assert where in error.reply, error.reply
+    assert where in fs.read("error")
+    assert where in events(fs, "configuration-refused")[0]
+    assert where in read_text(fs.log)
+    before = len(read_text(fs.log))
+    write(fs, "")
+    assert fs.ctl("", "reload") == f"ok file={fs.config}\n"
+    assert "debug:" not in read_text(fs.log)[before:]
+
+
+@test
+def sighup_reloads(t):
+    fs = Mounted(t, config="")
+    write(fs, "log_level = \"debug\";\n")
+    fs.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: events(fs, "configuration-reloaded"), "it was read again")
+    assert "changed: log_level" in events(fs, "configuration-reloaded")[0]
+    write(fs, "log_level = loud;\n")
+    fs.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: events(fs, "configuration-refused"), "it was refused")
+    assert f"{fs.config}:1: " in fs.read("error") and "SIGHUP" in fs.read("error")
+    assert fs.is_alive()
+
+
+@test
+def log_level_counts_at_once(t):
+    fs = Mounted(t, config="log_level = \"error\";\n")
+    write(fs, "log_level = \"info\";\n")
+    assert "changed=log_level" in fs.ctl("", "reload")
+    assert "configuration-reloaded" in read_text(fs.log)
+
+
+@test
+def name_that_was_set_in_the_tree_stays(t):
+    fs = Mounted(t, config="")
+    write(fs, 'initiator_name = "iqn.2026-11.test:file"; initiator_alias = "file";\n')
+    fs.ctl("", "reload")
+    assert fs.read("initiator", "name") == "iqn.2026-11.test:file" and fs.read("initiator", "alias") == "file"
+    with open(fs.path("initiator", "name"), "w") as f:
+        f.write("iqn.2026-11.test:tree\n")
+    write(fs, 'initiator_name = "iqn.2026-11.test:again"; initiator_alias = "again";\n')
+    fs.ctl("", "reload")
+    assert fs.read("initiator", "name") == "iqn.2026-11.test:tree"
+    assert fs.read("initiator", "alias") == "again"
+
+
+@test
+def included_file_that_is_no_file_does_not_end_the_daemon(t):
+    """libconfig by itself would end the process, or wait for good."""
+    fs = Mounted(t, config="")
+    os.mkfifo(t.path("pipe"))
+    for what, named in ((t.path("pipe"), "not a regular file"), (t.dir, "a directory"),
+                        (t.path("missing"), os.strerror(errno.ENOENT)), (fs.config, "files deep")):
+        write(fs, f'# first\n@include "{what}"\n')
+        try:
+            fs.ctl("", "reload")
+            raise AssertionError(f"{what} was accepted")
+        except OSError as e:
+            assert f"{fs.config}:2: @include" in e.reply and named in e.reply, e.reply
+    assert fs.is_alive()
+
+
+@test
+def relative_names_lead_there_in_the_background(t):
+    """The daemon has gone to / by then."""
+    _, point = in_background(t)
+    with open(t.path("more"), "w") as f:
+        f.write("busy_poll = 6;\n")
+    with open(t.path("iscsi.conf"), "w") as f:
+        f.write('@include "more"\n')
+    with open(os.path.join(point, "ctl"), "r+b", buffering=0) as f:
+        f.write(b"reload\n")
+        assert b"changed=busy_poll" in f.read(4096)
+
+
+@test
+def permissions_of_files_wait_for_a_restart(t):
+    need_root("to give files away")
+    fs = Mounted(t, config="")
+    write(fs, 'umask = "077"; uid = 1;\n')
+    reply = fs.ctl("", "reload")
+    assert "restart=uid,umask" in reply, reply
+    s = os.stat(fs.path("ctl"))
+    assert (s.st_uid, stat.S_IMODE(s.st_mode)) == (0, 0o644), s
