@@ -306,7 +306,7 @@ gboolean fs_mount(struct fs *fs, const char *mountpoint, GError **err)
 void fs_cancel_commands(struct fs *fs)
 {
 	list_for_each(link, &fs->handles)
-		handle_cancel(list_entry(link, struct handle, link));
+		handle_cancel(list_entry(link, struct handle, link), EBUSY);
 }
 
 bool fs_is_idle(const struct fs *fs)

@@ -110,7 +110,7 @@ static void close_disk(struct handle *h)
 
 static void on_meant(struct interrupt *i)
 {
-	handle_cancel(container_of(i, struct handle, interrupt));
+	handle_cancel(container_of(i, struct handle, interrupt), EINTR);
 }
 
 static struct handle *handle_new(struct fs *fs, struct node *n)
@@ -512,12 +512,12 @@ void handle_write(struct handle *h, fuse_req_t req, const char *text, size_t len
 		write_value(h, req, text, len);
 }
 
-void handle_cancel(struct handle *h)
+void handle_cancel(struct handle *h, int errno_value)
 {
 	if (h->op)
-		operation_cancel(h->op, EINTR);
+		operation_cancel(h->op, errno_value);
 	if (h->script)
-		script_cancel(h->script);
+		script_cancel(h->script, errno_value);
 }
 
 /* --- directories --- */

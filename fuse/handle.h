@@ -93,8 +93,9 @@ void handle_free(struct handle *h);
 void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset);
 /* Answers @req, at once or when the command has ended. */
 void handle_write(struct handle *h, fuse_req_t req, const char *text, size_t len);
-/* Interrupt the open or the command under way, if any. */
-void handle_cancel(struct handle *h);
+/* Break off the open or the command under way, if any: EINTR, somebody pressed Ctrl-C; EBUSY, the
+ * daemon ends. */
+void handle_cancel(struct handle *h, int errno_value);
 
 /* Take a fresh list of the directory's entries. */
 void handle_list(struct handle *h);

@@ -124,8 +124,8 @@ void script_set_place(struct script *s, const char *place);
 /* Root, or the user whom the daemon runs as, has written it; else a verb or key that is_owners is
  * refused. Right after script_run(). */
 void script_set_owner(struct script *s);
-/* The writer was interrupted (or is gone): EINTR. done() still runs. */
-void script_cancel(struct script *s);
+/* EINTR: the writer was interrupted (or is gone); EBUSY: the daemon ends. done() still runs. */
+void script_cancel(struct script *s, int errno_value);
 
 /* The errno that a write to the tree ends with by @err: one of the few that tree.md tells of,
  * since the shell's message for another ("Transport endpoint is not connected") reads as if the

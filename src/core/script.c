@@ -36,7 +36,7 @@ struct script {
 	unsigned line; /* the one under way, from 1 */
 	uint64_t turn; /* of the loop, and the lines read in it */
 	unsigned turn_lines;
-	bool is_cancelled;
+	int cancelled; /* errno, or 0 */
 	bool by_owner;
 	struct loop_call step;
 	struct loop_timer pause;
@@ -268,7 +268,12 @@ static struct command *parse_line(struct script *s, char *line, size_t bytes, GE
 
 static gboolean may_go_on(const struct script *s, GError **err)
 {
-	if (s->is_cancelled) {
+	if (s->cancelled == EBUSY) {
+		error_set_errno(err, ISDSC_SERVICE_NOT_RUNNING, EBUSY,
+				"the daemon is shutting down");
+		return FALSE;
+	}
+	if (s->cancelled) {
 		error_set_errno(err, ISDSC_NON_SPECIFIC_ERROR, EINTR, "interrupted");
 		return FALSE;
 	}
@@ -332,7 +337,7 @@ static void on_pause(struct loop_timer *timer)
 	struct script *s = container_of(timer, struct script, pause);
 	g_autoptr(GError) err = NULL;
 
-	if (s->is_cancelled && !may_go_on(s, &err))
+	if (s->cancelled && !may_go_on(s, &err))
 		fail(s, err, NULL);
 	else
 		loop_call_queue(s->loop, &s->step);
@@ -375,9 +380,10 @@ void script_set_owner(struct script *s)
 	s->by_owner = true;
 }
 
-void script_cancel(struct script *s)
+void script_cancel(struct script *s, int errno_value)
 {
-	s->is_cancelled = true;
+	if (!s->cancelled)
+		s->cancelled = errno_value;
 	if (s->op)
-		operation_cancel(s->op, EINTR);
+		operation_cancel(s->op, errno_value);
 }

@@ -423,7 +423,7 @@ static void test_script_cancelled_while_waiting_is_eintr(void)
 	set_up();
 	s = start("wait\nok");
 	turn();
-	script_cancel(s);
+	script_cancel(s, EINTR);
 	CU_ASSERT_EQUAL(done_count, 0); /* not from inside */
 	turn();
 	CU_ASSERT_EQUAL(done_count, 1);
@@ -436,7 +436,7 @@ static void test_script_cancelled_while_waiting_is_eintr(void)
 static void test_script_cancelled_before_it_began_does_nothing(void)
 {
 	set_up();
-	script_cancel(start("ok"));
+	script_cancel(start("ok"), EINTR);
 	turn();
 	CU_ASSERT_EQUAL(done_count, 1);
 	CU_ASSERT_EQUAL(done_errno, EINTR);
@@ -451,8 +451,8 @@ static void test_script_cancelled_twice_ends_once(void)
 	set_up();
 	s = start("wait");
 	turn();
-	script_cancel(s);
-	script_cancel(s);
+	script_cancel(s, EINTR);
+	script_cancel(s, EINTR);
 	turn();
 	CU_ASSERT_EQUAL(done_count, 1);
 	tear_down();
@@ -517,7 +517,7 @@ static void test_script_cancel_leaves_background_commands_alone(void)
 
 	set_up();
 	s = start("wait nowait=yes\nok\nok\n");
-	script_cancel(s);
+	script_cancel(s, EINTR);
 	turn();
 	CU_ASSERT_EQUAL(done_errno, EINTR);
 	CU_ASSERT_PTR_NULL(waiting); /* never began */
@@ -601,7 +601,7 @@ static void test_script_of_comments_lets_others_run(void)
 	s = start(text);
 	turn();
 	CU_ASSERT_EQUAL(done_count, 0);
-	script_cancel(s);
+	script_cancel(s, EINTR);
 	turn();
 	CU_ASSERT_EQUAL(done_errno, EINTR);
 	tear_down();
