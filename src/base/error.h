@@ -20,6 +20,9 @@ struct error_info {
 	const char *text;  /* "Login failed" */
 	int errno_value;   /* default errno of a control write that ends with it */
 	const char *advice; /* what a person can do about it; never NULL */
+	const char *where;  /* where it is raised, a phrase; when @test is NULL: why it is not */
+	const char *test;   /* that shows it, or NULL: "fuse_errors.NAME" (a file of tests/fuse or
+			       tests/interop), "conformance SCENE", "unit test_x.test_x_name" */
 };
 
 #define ERROR_ISDSC error_isdsc_quark()

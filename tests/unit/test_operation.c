@@ -112,6 +112,30 @@ static void test_operation_without_step_ends_at_once_when_cancelled(void)
 	stop(op);
 }
 
+/* What no other code says, and the end of the daemon. */
+static void test_operation_is_cancelled_for_a_reason(void)
+{
+	static const struct {
+		int errno_value;
+		enum isdsc code;
+	} cases[] = {
+		{ EINTR, ISDSC_NON_SPECIFIC_ERROR },
+		{ ECANCELED, ISDSC_NON_SPECIFIC_ERROR },
+		{ EBUSY, ISDSC_SERVICE_NOT_RUNNING },
+		{ ETIMEDOUT, ISDSC_SERVICE_DID_NOT_RESPOND },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct operation *op = start();
+
+		operation_cancel(op, cases[i].errno_value);
+		CU_ASSERT_EQUAL(error_errno(op->error), cases[i].errno_value);
+		CU_ASSERT_EQUAL(op->error->code, (int)cases[i].code);
+		loop_run_once(loop, 0);
+		stop(op);
+	}
+}
+
 static void test_operation_keeps_its_own_error_when_cancelled(void)
 {
 	struct operation *op = start();
@@ -236,6 +260,7 @@ UNIT_MAIN("operation", UNIT(test_operation_transitions_are_those_of_the_table),
 	  UNIT(test_operation_done_sees_the_error),
 	  UNIT(test_operation_outlives_its_starter_until_done),
 	  UNIT(test_operation_without_step_ends_at_once_when_cancelled),
+	  UNIT(test_operation_is_cancelled_for_a_reason),
 	  UNIT(test_operation_keeps_its_own_error_when_cancelled),
 	  UNIT(test_operation_step_may_finish_inside_cancel),
 	  UNIT(test_operation_cancel_after_the_end_changes_nothing),

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A session against a target played by the test on loopback: its PDUs are typed here from RFC 7143
  * section 11, independent of pdu.c. */
+#include "base/error.h"
 #include "play.h"
 
 static int peer;
 static unsigned state_calls, logout_calls;
+static int state_code; /* of the last error */
 static uint32_t stat_sn;
 
 static void on_state(struct session *s, const GError *err, void *arg)
 {
 	(void)s;
-	(void)err;
 	(void)arg;
 	state_calls++;
+	if (err)
+		state_code = err->code;
 }
 
 static const struct session_ops ops = { .state_changed = on_state };
@@ -56,6 +59,7 @@ static void setup(void)
 	play_begin(&cfg);
 	cfg.timeouts.command_ms = 300;
 	state_calls = logout_calls = 0;
+	state_code = 0;
 	stat_sn = 1000;
 	session = session_new(loop, &cfg, 1, &ops, NULL);
 	CU_ASSERT_EQUAL_FATAL(session_add_connection(session, &address, on_login, NULL, NULL), 0);
@@ -373,6 +377,40 @@ static void test_session_hands_tasks_back_when_the_connection_goes(void)
 		free(p[i]);
 }
 
+/* Reset by the network: the reading side notices. */
+static void test_session_receive_fails(void)
+{
+	struct probe *p = probe_new(TASK_READ, 512);
+	struct linger at_once = { 1, 0 };
+
+	setup();
+	log_in();
+	session_submit(session, &p->task);
+	expect(0x01);
+	CU_ASSERT_EQUAL(setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+	close(peer);
+	peer = -1;
+	until(p, 1);
+	CU_ASSERT_EQUAL(p->task.result, TASK_RESULT_MAYBE_EXECUTED);
+	CU_ASSERT_EQUAL(state_code, ISDSC_TRANSPORT_ERROR);
+	teardown();
+	free(p);
+}
+
+static void test_session_send_fails(void)
+{
+	struct probe *p = probe_new(TASK_READ, 512);
+
+	setup();
+	log_in();
+	CU_ASSERT_EQUAL(shutdown(session_any_conn(session)->fd, SHUT_WR), 0);
+	session_submit(session, &p->task);
+	until(p, 1);
+	CU_ASSERT_EQUAL(state_code, ISDSC_SEND_FAILED);
+	teardown();
+	free(p);
+}
+
 static void test_session_gives_up_on_a_silent_target(void)
 {
 	struct probe *p = probe_new(TASK_READ, 512);
@@ -670,6 +708,7 @@ UNIT_MAIN("session", UNIT(test_session_tables_lead_only_where_the_header_says),
 	  UNIT(test_session_refuses_a_gap_in_data_sn),
 	  UNIT(test_session_refuses_a_tag_of_another_life),
 	  UNIT(test_session_hands_tasks_back_when_the_connection_goes),
+	  UNIT(test_session_receive_fails), UNIT(test_session_send_fails),
 	  UNIT(test_session_gives_up_on_a_silent_target), UNIT(test_session_answers_a_ping),
 	  UNIT(test_session_logs_out), UNIT(test_session_refused_login_is_told_once),
 	  UNIT(test_session_close_in_login_tells_the_caller),
