@@ -132,7 +132,8 @@ gboolean command_check(const struct command_key *k, const char *value, GError **
 	wanted = g_string_new(NULL);
 	command_print_type(k, wanted);
 	shown = k->is_secret ? g_strdup("***") : text_escape(value, strlen(value), 64);
-	REFUSE(err, "%s=%s: it takes %s", k->name, shown, wanted->str);
+	error_set_errno(err, k->code ? k->code : ISDSC_INVALID_PARAMETER, EINVAL,
+			"%s=%s: it takes %s", k->name, shown, wanted->str);
 	return FALSE;
 }
 

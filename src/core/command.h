@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/error.h"
 #include "base/object.h"
 #include "core/operation.h"
 
@@ -35,7 +36,8 @@ struct command_key {
 	const char *choices; /* CHOICE: "none|chap|mutual" */
 	bool is_secret;	     /* never shown again */
 	const char *help;
-	bool is_owners; /* names a file of this host, or the like: command_check_writer() */
+	enum isdsc code; /* of a value it does not take; 0: ISDSC_INVALID_PARAMETER */
+	bool is_owners;	 /* names a file of this host, or the like: command_check_writer() */
 };
 
 #define COMMAND_ARGS_MAX 3

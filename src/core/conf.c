@@ -148,6 +148,12 @@ const struct conf_option conf_options[] = {
 	  .why = "For scripts that send signals; a service manager needs none. -p goes before "
 		 "it.",
 	  .check = conf_check_path },
+	{ .key = { "max_sessions", COMMAND_NUMBER, 1, 65535,
+		   .help = "sessions to all targets together; a login beyond is refused" },
+	  AT(max_sessions),
+	  .live = CONF_AT_ONCE,
+	  .why = "Each session holds memory and sockets: less keeps a script that has gone "
+		 "wrong from taking them all. Sessions that are there stay." },
 	{ .key = { "shutdown_timeout", COMMAND_SECONDS,
 		   .help = "how long logging out of everything may take at the end" },
 	  AT(shutdown_ms),
@@ -437,6 +443,7 @@ void conf_default(struct conf *c)
 {
 	*c = (struct conf){
 		.log_level = LOG_LEVEL_INFO,
+		.max_sessions = 1024,
 		.shutdown_ms = 15000,
 		.io_depth = 128,
 		.cache = CACHE_THROUGH,

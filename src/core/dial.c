@@ -461,7 +461,10 @@ static void on_connect_failed(void *arg, void *tag, int errno_value)
 	d->way = w;
 	if (errno_value == ETIMEDOUT && d->connect_ms)
 		g_string_printf(why, "no answer within %.3g s", (double)d->connect_ms / 1000);
-	error_set_errno(&err, ISDSC_CONNECTION_FAILED, errno_value, "%s%scannot connect: %s",
+	error_set_errno(&err,
+			errno_value == EAFNOSUPPORT ? ISDSC_ADDRESS_TYPE_NOT_SUPPORTED
+						    : ISDSC_CONNECTION_FAILED,
+			errno_value, "%s%scannot connect: %s",
 			strcmp(address, w->candidate->portal) ? address : "",
 			strcmp(address, w->candidate->portal) ? ": " : "", why->str);
 	portal_health_failed(d->daemon->health, w->candidate->portal);

@@ -15,6 +15,7 @@
 #include "core/attach.h"
 #include "core/disk_watch.h"
 #include "core/event.h"
+#include "core/pathset.h"
 #include "core/reservation.h"
 #include "core/target.h"
 
@@ -471,6 +472,43 @@ static struct path *find_path_by_number(const struct lun *l, const char *sid)
 	return NULL;
 }
 
+static void set_lane(struct lun *l, struct path *p, bool is_standby, int64_t weight)
+{
+	p->lane.is_standby = is_standby;
+	if (weight >= 0)
+		p->lane.weight = (unsigned)weight;
+	event_emit(l->target->daemon, EVENT_POLICY_CHANGED,
+		   "%s: path by session %u: role %s, weight %u", l->disk->name, p->session->sid,
+		   p->lane.is_standby ? "standby" : "active", p->lane.weight);
+}
+
+gboolean lun_set_paths(struct lun *l, const char *name, const char *paths, GError **err)
+{
+	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	g_autoptr(GArray) set = pathset_parse(paths, err);
+	enum policy policy;
+
+	list_for_each(pos, &l->disk->paths) {
+		uint64_t sid = list_entry(pos, struct path, link)->session->sid;
+
+		g_array_append_val(ids, sid);
+	}
+	if (set && policy_parse(name, &policy) < 0)
+		return lun_set_policy(l, name, err);
+	if (!set || !pathset_check(set, policy, (const uint64_t *)(void *)ids->data, ids->len,
+				   err)) {
+		g_prefix_error(err, "%s: ", l->disk->name);
+		return FALSE;
+	}
+	list_for_each(pos, &l->disk->paths) {
+		struct path *p = list_entry(pos, struct path, link);
+		const struct pathset_path *path = pathset_find(set, p->session->sid);
+
+		set_lane(l, p, path->is_standby, path->weight);
+	}
+	return TRUE;
+}
+
 gboolean lun_set_path(struct lun *l, const char *sid, const char *role, int64_t weight,
 		      GError **err)
 {
@@ -486,13 +524,7 @@ gboolean lun_set_path(struct lun *l, const char *sid, const char *role, int64_t 
 		error_set(err, ISDSC_INVALID_PARAMETER, "a role is active or standby");
 		return FALSE;
 	}
-	if (role)
-		p->lane.is_standby = is_standby;
-	if (weight >= 0)
-		p->lane.weight = (unsigned)weight;
-	event_emit(l->target->daemon, EVENT_POLICY_CHANGED,
-		   "%s: path by session %u: role %s, weight %u", l->disk->name, p->session->sid,
-		   p->lane.is_standby ? "standby" : "active", p->lane.weight);
+	set_lane(l, p, role ? is_standby : p->lane.is_standby, weight);
 	return TRUE;
 }
 

@@ -114,6 +114,9 @@ void lun_remove_nexus(struct nexus *n);
 
 /* The policy of its disk (policy.h). */
 gboolean lun_set_policy(struct lun *l, const char *name, GError **err);
+/* Roles and weights of all its paths, if they fit the policy @name: pathset.h. FALSE and @err: nothing
+ * has changed. */
+gboolean lun_set_paths(struct lun *l, const char *name, const char *paths, GError **err);
 /* Role ("active", "standby"; NULL: as it is) and weight (-1: as it is) of the path by the
  * session whose number is @sid. */
 gboolean lun_set_path(struct lun *l, const char *sid, const char *role, int64_t weight,

@@ -11,6 +11,7 @@
 #include "core/dial.h"
 #include "core/event.h"
 #include "core/hop.h"
+#include "core/pathset.h"
 #include "core/revive.h"
 
 /* ---- one more ---- */
@@ -351,4 +352,30 @@ int conn_set_weight(struct conn *c, unsigned weight)
 	c->lane.weight = weight;
 	lane_changed(c);
 	return 0;
+}
+
+gboolean mcs_set_paths(struct nexus *n, enum policy p, const char *paths, GError **err)
+{
+	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	g_autoptr(GArray) set = pathset_parse(paths, err);
+
+	for (GList *l = n->session->conns; l; l = l->next) {
+		uint64_t cid = ((struct conn *)l->data)->cid;
+
+		g_array_append_val(ids, cid);
+	}
+	if (!set ||
+	    !pathset_check(set, p, (const uint64_t *)(void *)ids->data, ids->len, err)) {
+		g_prefix_error(err, "%s: session %u: ", n->target->name, n->session->sid);
+		return FALSE;
+	}
+	for (GList *l = n->session->conns; l; l = l->next) {
+		struct conn *c = l->data;
+		const struct pathset_path *path = pathset_find(set, c->cid);
+
+		conn_set_role(c, path->is_standby);
+		if (path->weight >= 0)
+			conn_set_weight(c, (unsigned)path->weight);
+	}
+	return TRUE;
 }

@@ -22,6 +22,9 @@ void mcs_give_up(struct nexus *n);
 
 /* All emit EVENT_POLICY_CHANGED. */
 void mcs_set_policy(struct nexus *n, enum policy p);
+/* Roles and weights of all its connections, if they fit @p: pathset.h. FALSE and @err: nothing has
+ * changed. */
+gboolean mcs_set_paths(struct nexus *n, enum policy p, const char *paths, GError **err);
 void conn_set_role(struct conn *c, bool is_standby);
 /* -EINVAL: more than POLICY_WEIGHT_MAX. */
 int conn_set_weight(struct conn *c, unsigned weight);

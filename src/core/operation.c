@@ -9,6 +9,7 @@
 #include "config.h"
 #endif
 
+#include "base/log.h"
 #include "core/operation.h"
 
 #include <assert.h>
@@ -71,11 +72,23 @@ struct operation *operation_ref(struct operation *op)
 	return op;
 }
 
+/* Nobody is left who could finish it; whoever waits for it is told. */
+static void finish_forgotten(struct operation *op)
+{
+	GError *err = NULL;
+
+	error_set(&err, ISDSC_DRIVER_BUG, "it was dropped before its end");
+	log_error("%s: %s", op->where ? op->where : "a command", err->message);
+	operation_finish(op, err);
+}
+
 void operation_unref(struct operation *op)
 {
 	if (!op)
 		return;
 	assert(op->refs > 0);
+	if (op->refs == 1 && op->state == OPERATION_RUNNING && op->done)
+		finish_forgotten(op);
 	if (--op->refs)
 		return;
 	loop_timer_done(&op->timer);

@@ -34,6 +34,7 @@ const struct command_key login_keys[] = {
 	{ "source", COMMAND_TEXT, .help = "numeric address of ours to connect from" },
 
 	{ "auth", COMMAND_CHOICE, .choices = "none|chap|mutual",
+	  .code = ISDSC_INVALID_LOGON_AUTH_TYPE,
 	  .help = "default: what the secrets given call for" },
 	{ "user", COMMAND_TEXT, .help = "our CHAP name; default: the initiator name" },
 	{ "secret", COMMAND_TEXT, .is_secret = true,
@@ -126,7 +127,8 @@ static const struct {
 	{ "secret_in_file", "secret_in" },
 };
 
-#define REFUSE(err, ...) error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL, __VA_ARGS__)
+#define REFUSE(err, ...) \
+	error_set_errno(err, ISDSC_LOGIN_USER_INFO_BAD, EINVAL, __VA_ARGS__)
 
 const struct command_key *login_key(const char *name)
 {
@@ -231,8 +233,10 @@ static gboolean check_available(const struct command_key *k, const char *value, 
 		if (not_yet[i].as_now && is_same(k, value, not_yet[i].as_now))
 			return TRUE;
 		shown = text_escape(value, strlen(value), 64);
-		error_set_errno(err, ISDSC_REQUEST_NOT_SUPPORTED, EOPNOTSUPP,
-				"%s=%s is not available in this version", k->name, shown);
+		error_set_errno(err,
+				strstr(k->name, "ipsec") ? ISDSC_IPSEC_NOT_SUPPORTED_ON_OS
+							 : ISDSC_REQUEST_NOT_SUPPORTED,
+				EOPNOTSUPP, "%s=%s is not available in this version", k->name, shown);
 		return FALSE;
 	}
 	return TRUE;

@@ -127,6 +127,9 @@ static void set_error(const struct resolve *r, GError **err)
 	else if (r->source_error)
 		error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
 				"source: not a numeric address");
+	else if (resolve_is_numeric(r->host) && r->source)
+		error_set_errno(err, ISDSC_ADDRESS_TYPE_NOT_SUPPORTED, EOPNOTSUPP,
+				"%s: not an address of the family of source=", host);
 	else
 		error_set_errno(err, ISDSC_DNS_NAME_UNRESOLVED, ENOENT,
 				"cannot resolve %s: %s%s", host,

@@ -15,7 +15,8 @@ struct resolve;
 #define RESOLVE_MAX 8
 /* @done runs later, once, unless cancelled: @count addresses in getaddrinfo's order (at most
  * RESOLVE_MAX), each once, or @err and no address (ISDSC_DNS_NAME_UNRESOLVED, ENOENT; a @source
- * that is not numeric: ISDSC_INVALID_PARAMETER). Both are borrowed. The handle is gone when
+ * that is not numeric: ISDSC_INVALID_PARAMETER; one of another family than a numeric
+ * host: ISDSC_ADDRESS_TYPE_NOT_SUPPORTED). Both are borrowed. The handle is gone when
  * @done returns. @source: NULL or a numeric address to bind to; only addresses of its family
  * count. */
 struct resolve *resolve_start(struct worker *w, const char *host, uint16_t port,

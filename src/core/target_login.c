@@ -362,7 +362,7 @@ static gboolean add_instance(struct plan *p, const struct target *t, const struc
 	if (p->portals->len || !i->portals->len)
 		return TRUE;
 	error_set_errno(
-		err, ISDSC_TARGET_ALREADY_LOGGED_IN, EEXIST,
+		err, ISDSC_SESSION_ALREADY_EXISTS, EEXIST,
 		"%s: every portal of it is in use by a session; portal= names one to be "
 		"used twice",
 		t->name);
@@ -389,7 +389,26 @@ static gboolean plan_named(struct plan *p, GError **err)
 	if (!address || text_parse_portal(address, ISCSI_DEFAULT_PORT, &p->named.host,
 					  &p->named.port, &p->named.tpgt) == 0)
 		return TRUE;
-	error_set(err, ISDSC_INVALID_PARAMETER, "\"%s\" is no ADDR[:PORT]", address);
+	error_set(err, ISDSC_LOGIN_USER_INFO_BAD, "\"%s\" is no ADDR[:PORT]", address);
+	return FALSE;
+}
+
+/* Those that are being made count, too. */
+static gboolean may_be_more(const struct plan *p, const struct target *t, GError **err)
+{
+	const struct daemon *d = t->daemon;
+	unsigned count = 0;
+
+	for (GList *l = d->targets; l; l = l->next) {
+		const struct target *other = l->data;
+
+		count += g_list_length(other->nexuses) + (other->logging_in != NULL);
+	}
+	if (p->what != LOGIN_NEW || count < d->conf.max_sessions)
+		return TRUE;
+	error_set(err, ISDSC_TOO_MANY_SESSIONS,
+		  "%s: there are %u sessions, and max_sessions is %u", t->name, count,
+		  d->conf.max_sessions);
 	return FALSE;
 }
 
@@ -404,7 +423,7 @@ static gboolean plan_expose(struct plan *p, const struct target *t, GError **err
 		expose_parse(name, &p->expose);
 	if (!is_further || p->expose == target_expose(t))
 		return TRUE;
-	error_set(err, ISDSC_INVALID_PARAMETER, "%s: its other sessions have expose=%s",
+	error_set(err, ISDSC_LOGIN_USER_INFO_BAD, "%s: its other sessions have expose=%s",
 		  t->name, expose_name(target_expose(t)));
 	return FALSE;
 }
@@ -445,7 +464,7 @@ static gboolean plan_make(struct plan *p, struct target *t, const struct command
 		return FALSE;
 	if (p->what == LOGIN_WAIT)
 		return TRUE;
-	if (!plan_expose(p, t, err) || !plan_mapping(p, t, err) ||
+	if (!may_be_more(p, t, err) || !plan_expose(p, t, err) || !plan_mapping(p, t, err) ||
 	    !plan_portals(p, t, i, err) ||
 	    !login_options_config(&p->options, t->daemon, t->name, &p->session, err))
 		return FALSE;
@@ -550,7 +569,7 @@ static struct target *make_target(struct daemon *d, const char *name, const char
 		return NULL;
 	}
 	if (text_parse_portal(address, ISCSI_DEFAULT_PORT, &host, &p.port, &p.tpgt) < 0) {
-		error_set(err, ISDSC_INVALID_PARAMETER, "\"%s\" is no ADDR[:PORT]", address);
+		error_set(err, ISDSC_LOGIN_USER_INFO_BAD, "\"%s\" is no ADDR[:PORT]", address);
 		return NULL;
 	}
 	p.host = host;

@@ -322,21 +322,30 @@ static void run_remove_connection(struct object *obj, const struct command *cmd,
 		operation_finish(op, err);
 }
 
+static const struct command_key conn_paths_keys[] = {
+	{ "paths", COMMAND_TEXT,
+	  .help = "all connections with it: CID[/active|/standby][/WEIGHT],..." },
+	{ 0 },
+};
+
 static void run_policy(struct object *obj, const struct command *cmd, struct operation *op)
 {
 	struct nexus *n = to_nexus(obj, op);
+	const char *paths = command_key(cmd, "paths");
 	enum policy policy;
 	GError *err = NULL;
 
 	if (!n)
 		return;
-	if (policy_parse(cmd->args[0], &policy) == 0)
-		mcs_set_policy(n, policy);
-	else
+	if (policy_parse(cmd->args[0], &policy) == 0) {
+		if (!paths || mcs_set_paths(n, policy, paths, &err))
+			mcs_set_policy(n, policy);
+	} else {
 		error_set_errno(
 			&err, ISDSC_INVALID_LOAD_BALANCE_POLICY, EINVAL,
 			"policy: failover, round-robin, round-robin-subset, weighted or "
 			"least-queue-depth");
+	}
 	operation_finish(op, err);
 }
 
@@ -460,7 +469,7 @@ const struct verb session_verbs[] = {
 	  "one more connection in this session" },
 	{ "remove-connection", "CID", 1, 1, NULL, NULL, run_remove_connection,
 	  "log this one out, or do not bring it back; the last one stays" },
-	{ "policy", "NAME", 1, 1, NULL, NULL, run_policy,
+	{ "policy", "NAME", 1, 1, conn_paths_keys, NULL, run_policy,
 	  "how commands are spread: failover, round-robin, round-robin-subset, weighted, "
 	  "least-queue-depth" },
 	{ "rescan", "", 0, 0, NULL, NULL, run_rescan, "look at the LUNs again" },
@@ -640,11 +649,19 @@ static void run_report_luns(struct object *obj, const struct command *cmd, struc
 	inspect_luns(to_lun(obj), command_bool(cmd, "json", false), op);
 }
 
+static const struct command_key lun_paths_keys[] = {
+	{ "paths", COMMAND_TEXT, .help = "all paths with it: SID[/active|/standby][/WEIGHT],..." },
+	{ 0 },
+};
+
 static void run_lun_policy(struct object *obj, const struct command *cmd, struct operation *op)
 {
+	struct lun *l = to_lun(obj);
+	const char *paths = command_key(cmd, "paths");
 	GError *err = NULL;
 
-	lun_set_policy(to_lun(obj), cmd->args[0], &err);
+	if (!paths || lun_set_paths(l, cmd->args[0], paths, &err))
+		lun_set_policy(l, cmd->args[0], &err);
 	operation_finish(op, err);
 }
 
@@ -695,7 +712,7 @@ const struct verb lun_verbs[] = {
 	{ "clear-task-set", "", 0, 0, NULL, NULL, run_clear_task_set,
 	  "end what is under way from all initiators; ours is sent again" },
 	{ "report-luns", "", 0, 0, json_key, NULL, run_report_luns, "REPORT LUNS" },
-	{ "policy", "NAME", 1, 1, NULL, NULL, run_lun_policy,
+	{ "policy", "NAME", 1, 1, lun_paths_keys, NULL, run_lun_policy,
 	  "which path is taken: failover, round-robin, round-robin-subset, weighted or "
 	  "least-queue-depth" },
 	{ "path", "SID", 1, 1, lun_path_keys, NULL, run_lun_path,

@@ -27,14 +27,22 @@
 #define REJECTS_MAX 4	    /* of one request, which is sent again after each */
 #define REJECT_AGAIN_MS 500 /* and so long after it */
 
+/* 11.17.1 */
+static void set_reject_error(GError **err, const char *what, uint8_t reason)
+{
+	bool is_short = reason == ISCSI_REJECT_OUT_OF_RESOURCES;
+
+	error_set_errno(err, is_short ? ISDSC_TARGET_OUT_OF_RESORCES : ISDSC_TARGET_ERROR,
+			is_short ? ENOSPC : EPROTO, "the target rejected a %s, reason 0x%02x%s",
+			what, reason, is_short ? " (out of resources)" : "");
+}
+
 /* @bhs is ours, as the target has it. */
 static void reject_ends(struct conn *c, const uint8_t *bhs, const struct pdu_reject *p)
 {
 	GError *err = NULL;
 
-	error_set_errno(&err, ISDSC_TARGET_ERROR, EPROTO,
-			"the target rejected a %s, reason 0x%02x",
-			bhs ? pdu_name(pdu_opcode(bhs)) : "PDU", p->reason);
+	set_reject_error(&err, bhs ? pdu_name(pdu_opcode(bhs)) : "PDU", p->reason);
 	conn_fail(c, err);
 }
 
@@ -138,8 +146,7 @@ static void text_refused(struct conn *c, struct task *t, const uint8_t *bhs,
 		reject_ends(c, bhs, p);
 		return;
 	}
-	error_set_errno(&err, ISDSC_TARGET_ERROR, EPROTO,
-			"the target rejected a text request, reason 0x%02x", p->reason);
+	set_reject_error(&err, "text request", p->reason);
 	session_text_fail(c->session, err);
 	session_task_finish(c->session, t, TASK_RESULT_ABORTED);
 }

@@ -413,6 +413,14 @@ static gboolean check_header(struct login *l, const uint8_t *bhs, uint32_t data_
 				       bhs[2]);
 		return fail_protocol(l, 29, what);
 	}
+	if (pdu_opcode(bhs) == ISCSI_LOGIN_RESPONSE && bhs[3] && !bhs[36]) {
+		GError *err = NULL; /* Version-active, and no refusal: 11.13.2 */
+
+		error_set(&err, ISDSC_VERSION_MISMATCH,
+			  "the target goes on with version 0x%02x of the protocol, and we offered 0",
+			  bhs[3]);
+		return fail_with(l, 11, err);
+	}
 	wrong = pdu_check(bhs, PDU_FROM_TARGET, SEGMENT_MAX);
 	if (pdu_opcode(bhs) != ISCSI_LOGIN_RESPONSE)
 		wrong = "not a Login Response";
@@ -494,7 +502,7 @@ static gboolean check_response(struct login *l, const struct pdu_login_response 
 static gboolean refuse_method(struct login *l, unsigned event, GError **err, const char *why)
 {
 	l->event = event;
-	error_set_errno(err, ISDSC_AUTHENTICATION_FAILURE, EACCES, "%s", why);
+	error_set_errno(err, ISDSC_LOGON_FAILED, EACCES, "%s", why);
 	return FALSE;
 }
 

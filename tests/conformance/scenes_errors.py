@@ -5,7 +5,7 @@ import errno
 
 from common import pattern_disk
 from harness import scene
-from pdu import make_keys
+from pdu import Op, make_keys
 from target import Target
 
 
@@ -52,3 +52,32 @@ def error_2_connection_removed_twice(s):
 	t.holds = False
 	t.logout(*t.held)
 	s.equal(first.result().errno, 0, 'errno of the first remove')
+
+
+@scene
+def error_3_out_of_resources(s):
+	"""A Text Request that is rejected for want of resources (Reject 0x0a), each time."""
+	class Full(Target):
+		def on_text(self, c, req, keys):
+			c.text = None
+			self.reject(c, req, 0x0a)
+			return True
+
+	t = s.target(Full, luns={0: pattern_disk()})
+	s.login(t)
+	session = s.session(t)
+	told(s, s.ctl(session + '/ctl', 'set max_recv_data_segment_length=4096'), 'ISDSC_TARGET_OUT_OF_RESORCES',
+		errno.ENOSPC, place=session)
+	s.equal(len(t.conns), 1, 'connections')
+
+
+@scene
+def error_4_version(s):
+	"""The Login Response says that another version is active: ISDSC_VERSION_MISMATCH."""
+	class Newer(Target):
+		def before_send(self, c, pdu):
+			if pdu.opcode == Op.LOGIN_RSP:
+				pdu.version_min = 1		# Version-active
+
+	t = s.target(Newer)
+	told(s, s.try_login(t), 'ISDSC_VERSION_MISMATCH', errno.EPROTO, place='')

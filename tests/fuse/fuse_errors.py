@@ -6,7 +6,7 @@ import re
 import socket
 
 from mounted import Mounted, caller, read_all, read_text, result
-from realtargets import Tgtd, free_port
+from realtargets import Istgt, Tgtd, free_port
 from runner import LIMIT, TOP, refuses, test, wait_for
 
 HERE = "iqn.2026-11.test:somewhere"
@@ -181,6 +181,9 @@ def login_keys(t):
     told(fs, "ISDSC_SHORT_CHAP_SECRET", errno.EINVAL, where, "login auth=chap secret=short")
     told(fs, "ISDSC_INVALID_CHAP_SECRET", errno.EINVAL, where, "login auth=chap secret=0xnothexatall")
     told(fs, "ISDSC_INVALID_CHAP_USER_NAME", errno.EINVAL, where, f"login auth=chap secret=twelve-bytes-and user={'x' * 224}")
+    told(fs, "ISDSC_INVALID_LOGON_AUTH_TYPE", errno.EINVAL, where, "login auth=kerberos")
+    told(fs, "ISDSC_LOGIN_USER_INFO_BAD", errno.EINVAL, where, "login portal=a:b:c:")
+    told(fs, "ISDSC_LOGIN_USER_INFO_BAD", errno.EINVAL, where, "login auth=none user=me")
     told(fs, "ISDSC_MISSING_PARAMETER", errno.EINVAL, where, "login auth=chap")
     told(fs, "ISDSC_INVALID_INITIATOR_CHAP_SECRET", errno.EINVAL, where,
          "login auth=mutual secret=one-for-both-sides secret_in=one-for-both-sides")
@@ -192,7 +195,19 @@ def login_keys(t):
 def not_supported(t):
     fs = Mounted(t)
     where = add(fs)
-    told(fs, "ISDSC_REQUEST_NOT_SUPPORTED", errno.EOPNOTSUPP, where, "login ipsec_required=yes")
+    told(fs, "ISDSC_REQUEST_NOT_SUPPORTED", errno.EOPNOTSUPP, where, "login security_flags=2")
+    told(fs, "ISDSC_IPSEC_NOT_SUPPORTED_ON_OS", errno.EOPNOTSUPP, where, "login ipsec_required=yes")
+
+
+@test
+def target_wants_chap(t):
+    """A real target, once without and once with a wrong secret."""
+    target = Istgt(t)
+    iqn = target.chap_disk()[0]
+    fs = Mounted(t)
+    where = add(fs, iqn, target.ports[0])
+    told(fs, "ISDSC_LOGON_FAILED", errno.EACCES, where, "login")
+    told(fs, "ISDSC_AUTHENTICATION_FAILURE", errno.EACCES, where, "login auth=chap user=nobody secret=twelve-bytes-and")
 
 
 @test
@@ -202,6 +217,61 @@ def policies(t):
     for where in (lun, f"targets/{iqn}/sessions/{sid}"):
         told(fs, "ISDSC_INVALID_LOAD_BALANCE_POLICY", errno.EINVAL, where, "policy fastest")
     told(fs, "ISDSC_INVALID_PATH_ID", errno.ENOENT, lun, "path 99 role=standby")
+
+
+@test
+def all_paths_at_once(t):
+    """policy with paths=: all change together, or none."""
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk()
+    target.set(1, MaxConnections=2)
+    fs = Mounted(t)
+    sids = [fs.log_in(target.portal, iqn, f"multipath=yes portal={target.portal}")]
+    sids.append(fs.login(iqn, f"multipath=yes portal={target.portal}"))
+    lun = f"targets/{iqn}/lun{number}"
+    a, b = sids
+    session = f"targets/{iqn}/sessions/{a}"
+    fs.ctl(session, f"add-connection portal={target.portal}")
+    for where, place, (x, y) in ((lun, f"{lun}/paths", sids), (session, f"{session}/connections", fs.ls(session, "connections"))):
+        before = fs.read(where, "policy")
+        for code, number, paths in (
+                ("ISDSC_DUPLICATE_PATH_SPECIFIED", errno.EINVAL, f"{x},{y},{x}"),
+                ("ISDSC_PATH_COUNT_MISMATCH", errno.EINVAL, f"{x}"),
+                ("ISDSC_INVALID_PATH_ID", errno.ENOENT, f"{x},99/standby"),
+                ("ISDSC_MULTIPLE_PRIMARY_PATHS_SPECIFIED", errno.EINVAL, f"{x},{y}/active"),
+                ("ISDSC_NO_PRIMARY_PATH_SPECIFIED", errno.EINVAL, f"{x}/standby,{y}/standby"),
+                ("ISDSC_INVALID_PARAMETER", errno.EINVAL, f"{x},{y}/idle")):
+            told(fs, code, number, where, f"policy failover paths={paths}")
+            assert fs.read(where, "policy") == before
+            assert fs.read(place, x, "role") == fs.read(place, y, "role") == "active"
+        fs.ctl(where, f"policy failover paths={x}/standby/7,{y}")
+        assert fs.read(where, "policy") == "failover"
+        assert fs.read(place, x, "role") == "standby" and fs.read(place, x, "weight") == "7"
+        assert fs.read(place, y, "role") == "active" and fs.read(place, y, "weight") == "1"
+
+
+@test
+def a_further_session_by_the_same_portal(t):
+    target, fs, iqn, _, _ = logged_in(t, "multipath=yes")
+    told(fs, "ISDSC_SESSION_ALREADY_EXISTS", errno.EEXIST, f"targets/{iqn}", "login multipath=yes")
+
+
+@test
+def no_more_sessions_than_configured(t):
+    target = Tgtd(t)
+    iqn, _, _ = target.one_disk()
+    fs = Mounted(t, config="max_sessions = 1;\n")
+    fs.log_in(target.portal, iqn, "multipath=yes")
+    told(fs, "ISDSC_TOO_MANY_SESSIONS", errno.EUSERS, f"targets/{iqn}", f"login multipath=yes portal={target.portal}")
+    fs.logout(iqn)
+    fs.login(iqn)
+
+
+@test
+def address_of_another_family(t):
+    fs = Mounted(t)
+    where = add(fs)
+    told(fs, "ISDSC_ADDRESS_TYPE_NOT_SUPPORTED", errno.EOPNOTSUPP, where, "login source=::1")
 
 
 @test

@@ -78,7 +78,7 @@ static void test_conf_reads_every_option(void)
 {
 	read_text("initiator_name = \"IQN.2003-01.org.example:Us\";\n"
 		  "initiator_alias = \"us\"; log_level = \"debug\";\n"
-		  "shutdown_timeout = 1.5; io_depth = 17; lock_memory = false;\n"
+		  "shutdown_timeout = 1.5; max_sessions = 11; io_depth = 17; lock_memory = false;\n"
 		  "connect_timeout = 1; login_timeout = 2; logout_timeout = 3;\n"
 		  "text_timeout = 4; nop_interval = 5; nop_timeout = 6; command_timeout = 7;\n"
 		  "header_digest = \"yes\"; data_digest = \"prefer\";\n"
@@ -90,6 +90,7 @@ static void test_conf_reads_every_option(void)
 	CU_ASSERT_STRING_EQUAL(conf.initiator_alias, "us");
 	CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_DEBUG);
 	CU_ASSERT_EQUAL(conf.shutdown_ms, 1500);
+	CU_ASSERT_EQUAL(conf.max_sessions, 11);
 	CU_ASSERT_EQUAL(conf.io_depth, 17);
 	CU_ASSERT_FALSE(conf.lock_memory);
 	CU_ASSERT_EQUAL(conf.timeouts.connect_ms, 1000);

@@ -362,7 +362,6 @@ static void test_login_wrong_header(void)
 {
 	CHECK_FIELD(p.rsp.itt++, 11, "Initiator Task Tag");
 	CHECK_FIELD(p.rsp.isid[5]++, 11, "ISID");
-	CHECK_FIELD(p.rsp.version_active = 1, 11, "Version-active");
 	CHECK_FIELD(p.rsp.csg = 2, 11, "current stage");
 	CHECK_FIELD(p.rsp.csg = 1; p.rsp.nsg = 3; p.rsp.tsih = 1, 11, "another login stage");
 	CHECK_FIELD(p.rsp.nsg = 2, 11, "reserved next stage");
@@ -370,6 +369,16 @@ static void test_login_wrong_header(void)
 	CHECK_FIELD(p.rsp.nsg = 3; p.rsp.tsih = 1, 11, "later stage than asked");
 	CHECK_FIELD(p.rsp.is_continued = true, 11, "T and C bit");
 	CHECK_FIELD(p.has_wrong_length = true, 11, "another length");
+}
+
+static void test_login_version_that_we_did_not_offer(void)
+{
+	struct login_config cfg = config(AUTH_NONE);
+	struct play p = begin(&cfg);
+
+	p.rsp.version_active = 1;
+	CU_ASSERT_FALSE(transit(&p, "AuthMethod=None"));
+	check_failed(&p, ISDSC_VERSION_MISMATCH, EPROTO, 11, "version 0x01");
 }
 
 static void test_login_version_max_that_changes(void)
@@ -670,7 +679,8 @@ UNIT_MAIN("login", UNIT(test_login_first_request), UNIT(test_login_without_authe
 	  UNIT(test_login_operational_key_in_security_stage),
 	  UNIT(test_login_further_connection),
 	  UNIT(test_login_restarted_connection_acknowledges_status), UNIT(test_login_tsih),
-	  UNIT(test_login_wrong_header), UNIT(test_login_version_max_that_changes),
+	  UNIT(test_login_wrong_header), UNIT(test_login_version_that_we_did_not_offer),
+	  UNIT(test_login_version_max_that_changes),
 	  UNIT(test_login_segment_over_8192), UNIT(test_login_other_pdu),
 	  UNIT(test_login_odd_numbers), UNIT(test_login_text_by_instalments),
 	  UNIT(test_login_t_after_continuation), UNIT(test_login_continuations_are_bounded),

@@ -249,7 +249,10 @@ static void test_login_chap_bad_steps(void)
 		struct play p = begin_chap(&cfg);
 
 		CU_ASSERT_FALSE(partial(&p, bad[i].text));
-		check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, bad[i].event, "");
+		check_failed(&p,
+			     bad[i].event == 13 ? ISDSC_LOGON_FAILED
+						: ISDSC_AUTHENTICATION_FAILURE,
+			     EACCES, bad[i].event, "");
 	}
 }
 
@@ -296,7 +299,11 @@ static void test_login_chap_is_never_skipped(void)
 							 : partial(&p, bad[i / 2].text);
 
 		CU_ASSERT_FALSE(goes_on);
-		check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, bad[i / 2].event, "");
+		check_failed(&p,
+			     bad[i / 2].is_transit || !*bad[i / 2].text
+				     ? ISDSC_AUTHENTICATION_FAILURE
+				     : ISDSC_LOGON_FAILED,
+			     EACCES, bad[i / 2].event, "");
 	}
 }
 
@@ -323,7 +330,7 @@ static void test_login_target_insists_on_chap(void)
 		struct play p = begin(&cfg);
 
 		CU_ASSERT_FALSE(partial(&p, bad[i]));
-		check_failed(&p, ISDSC_AUTHENTICATION_FAILURE, EACCES, 40,
+		check_failed(&p, ISDSC_LOGON_FAILED, EACCES, 40,
 			     "auth=chap user= secret=");
 	}
 }

@@ -8,7 +8,7 @@
 
 static struct loop *loop;
 static unsigned done_count, cancel_count;
-static int done_errno;
+static int done_errno, done_code;
 
 static void on_done(struct operation *op, void *arg)
 {
@@ -16,6 +16,7 @@ static void on_done(struct operation *op, void *arg)
 	CU_ASSERT_EQUAL(op->state, OPERATION_FINISHED);
 	done_count++;
 	done_errno = op->error ? error_errno(op->error) : 0;
+	done_code = op->error ? op->error->code : 0;
 }
 
 static void on_cancel(struct operation *op)
@@ -40,6 +41,7 @@ static struct operation *start(void)
 
 static void stop(struct operation *op)
 {
+	operation_detach(op); /* some are still under way */
 	operation_unref(op);
 	loop_free(loop);
 }
@@ -110,6 +112,19 @@ static void test_operation_without_step_ends_at_once_when_cancelled(void)
 	loop_run_once(loop, 0);
 	CU_ASSERT_EQUAL(done_errno, EINTR);
 	stop(op);
+}
+
+static void test_operation_that_is_dropped_is_a_bug(void)
+{
+	struct operation *op = start();
+
+	operation_unref(op);
+	CU_ASSERT_EQUAL(done_count, 0);
+	loop_run_once(loop, 0);
+	CU_ASSERT_EQUAL(done_count, 1);
+	CU_ASSERT_EQUAL(done_code, ISDSC_DRIVER_BUG);
+	CU_ASSERT_EQUAL(done_errno, EIO);
+	loop_free(loop);
 }
 
 /* What no other code says, and the end of the daemon. */
@@ -260,6 +275,7 @@ UNIT_MAIN("operation", UNIT(test_operation_transitions_are_those_of_the_table),
 	  UNIT(test_operation_done_sees_the_error),
 	  UNIT(test_operation_outlives_its_starter_until_done),
 	  UNIT(test_operation_without_step_ends_at_once_when_cancelled),
+	  UNIT(test_operation_that_is_dropped_is_a_bug),
 	  UNIT(test_operation_is_cancelled_for_a_reason),
 	  UNIT(test_operation_keeps_its_own_error_when_cancelled),
 	  UNIT(test_operation_step_may_finish_inside_cancel),

@@ -193,7 +193,10 @@ static void test_options_not_there_yet_are_refused_plainly(void)
 		g_autofree char *text =
 			g_strconcat(later[i], " is not available in this version", NULL);
 
-		refuses(line, ISDSC_REQUEST_NOT_SUPPORTED, EOPNOTSUPP, text);
+		refuses(line,
+			strstr(line, "ipsec") ? ISDSC_IPSEC_NOT_SUPPORTED_ON_OS
+					      : ISDSC_REQUEST_NOT_SUPPORTED,
+			EOPNOTSUPP, text);
 	}
 }
 
@@ -245,13 +248,14 @@ static void test_options_values_are_checked(void)
 	g_autofree char *name = g_strnfill(224, 'u');
 	g_autofree char *line = g_strconcat("login user=", name, NULL);
 
-	refuses("login portal=a:b:c:", ISDSC_INVALID_PARAMETER, EINVAL, "portal: not an ADDR");
-	refuses("login source=host", ISDSC_INVALID_PARAMETER, EINVAL, "source: not a numeric");
+	refuses("login portal=a:b:c:", ISDSC_LOGIN_USER_INFO_BAD, EINVAL, "portal: not an ADDR");
+	refuses("login source=host", ISDSC_LOGIN_USER_INFO_BAD, EINVAL, "source: not a numeric");
 	refuses("login user=", ISDSC_INVALID_CHAP_USER_NAME, EINVAL, "user: 0 bytes");
 	refuses(line, ISDSC_INVALID_CHAP_USER_NAME, EINVAL, "user: 224 bytes");
 	refuses("login secret=0123456789a", ISDSC_SHORT_CHAP_SECRET, EINVAL, "secret: ");
 	refuses("login secret_in=0x0123", ISDSC_SHORT_CHAP_SECRET, EINVAL, "secret_in: ");
 	refuses("login erl=3", ISDSC_INVALID_PARAMETER, EINVAL, "0..2");
+	refuses("login auth=maybe", ISDSC_INVALID_LOGON_AUTH_TYPE, EINVAL, "none|chap|mutual");
 	line[strlen(line) - 1] = '\0';
 	struct login_options o = options(line);
 	login_options_done(&o);
@@ -372,7 +376,7 @@ static void test_options_secret_comes_from_a_file(void)
 	login_options_done(&fetched_options);
 
 	both = g_strdup_printf("%s secret=" SECRET, line);
-	fetch_refuses(both, ISDSC_INVALID_PARAMETER, EINVAL,
+	fetch_refuses(both, ISDSC_LOGIN_USER_INFO_BAD, EINVAL,
 		      "secret and secret_file are both given");
 	chmod(path, 0644);
 	fetch_refuses(line, ISDSC_INVALID_PARAMETER, EACCES, "chmod 600");
@@ -615,12 +619,12 @@ static void test_options_config_never_falls_to_none(void)
 		       "auth=mutual needs secret_in=");
 	config_refuses("login secret_in=" SECRET, ISDSC_MISSING_PARAMETER,
 		       "auth=mutual needs secret=");
-	config_refuses("login auth=none secret=" SECRET, ISDSC_INVALID_PARAMETER,
+	config_refuses("login auth=none secret=" SECRET, ISDSC_LOGIN_USER_INFO_BAD,
 		       "auth=none has no use for user= and secret=");
-	config_refuses("login auth=none user=me", ISDSC_INVALID_PARAMETER,
+	config_refuses("login auth=none user=me", ISDSC_LOGIN_USER_INFO_BAD,
 		       "auth=none has no use for user= and secret=");
 	config_refuses("login auth=chap secret=" SECRET " secret_in=" SECRET_IN,
-		       ISDSC_INVALID_PARAMETER, "auth=chap has no use for user_in=");
+		       ISDSC_LOGIN_USER_INFO_BAD, "auth=chap has no use for user_in=");
 }
 
 static void test_options_config_secrets_must_differ(void)

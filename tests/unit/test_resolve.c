@@ -114,8 +114,8 @@ static void test_resolve_source_of_another_family_finds_nothing(void)
 	set_up();
 	resolve("192.0.2.7", "::1");
 	CU_ASSERT_EQUAL(found_count, 0);
-	CU_ASSERT_EQUAL(found_code, ISDSC_DNS_NAME_UNRESOLVED);
-	CU_ASSERT_EQUAL(found_errno, ENOENT);
+	CU_ASSERT_EQUAL(found_code, ISDSC_ADDRESS_TYPE_NOT_SUPPORTED);
+	CU_ASSERT_EQUAL(found_errno, EOPNOTSUPP);
 	tear_down();
 }
 
