@@ -171,6 +171,18 @@ static gboolean start_signals(struct app *app, GError **err)
 	return FALSE;
 }
 
+/* Groups that nobody lets in. */
+static void warn_about_groups(const struct cmdline *c)
+{
+	const struct permissions *p = &c->permissions;
+	bool has_group = p->operators != PERMISSIONS_NOBODY ||
+			 p->disk_group != PERMISSIONS_NOBODY;
+
+	if (has_group && !c->has_other)
+		log_warning("operators and disk_group have no effect: nobody else can enter the "
+			    "tree without allow_other");
+}
+
 static gboolean start_fs(struct app *app, GError **err)
 {
 	const struct fs_config c = {
@@ -178,6 +190,7 @@ static gboolean start_fs(struct app *app, GError **err)
 		.permissions = app->cmdline.permissions,
 	};
 
+	warn_about_groups(&app->cmdline);
 	app->fs = fs_new(app->loop, app->daemon, &c, on_fs_ready, on_fs_ended, app, err);
 	return app->fs && fs_mount(app->fs, app->mountpoint, err);
 }

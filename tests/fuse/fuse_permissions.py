@@ -7,7 +7,7 @@ import stat
 import subprocess
 import threading
 
-from mounted import Mounted, nobody, read_all, run_program, run_unprivileged, unmount
+from mounted import Mounted, nobody, read_all, read_text, run_program, run_unprivileged, unmount
 from realtargets import SECRET, SECRET_IN, USER, USER_IN, Tgtd
 from runner import LIMIT, need_root, need_program, test, wait_for
 
@@ -15,7 +15,7 @@ OTHER, GROUP, DISKS = 54321, 54322, 54323  # ids that nobody has
 
 
 def run_as(uid, groups, function, *args):
-    """In a child that is another user, who is in @groups besides a group of his own; what @function returned, by JSON."""
+    """In a child that is another user, in @groups besides a group of his own; what @function returned, by JSON."""
     out, to = os.pipe()
     pid = os.fork()
     if not pid:
@@ -107,7 +107,8 @@ def mounted(t, *words, config="", **more):
     with open(secret, "w") as f:
         os.fchmod(f.fileno(), 0o600)
         f.write(SECRET + "\n")
-    fs.log_in(target.portal, iqn, f"auth=mutual user={USER} secret_file={secret} user_in={USER_IN} secret_in={SECRET_IN}")
+    fs.log_in(target.portal, iqn,
+              f"auth=mutual user={USER} secret_file={secret} user_in={USER_IN} secret_in={SECRET_IN}")
     return fs, iqn, fs.target(iqn, f"lun{number}")
 
 
@@ -138,8 +139,9 @@ def others_look_at_all_but_disks_and_secrets(t):
     assert found["version"][0].strip() == fs.read("version")
     assert mode(fs, lun, "disk") == (0, 0, 0o640)
     # Not by other ways, either.
-    ways = (lambda p: os.truncate(p, 0), lambda p: os.chmod(p, 0o777), lambda p: os.chown(p, OTHER, -1), os.unlink,
-            lambda p: os.rename(p, p + "2"), lambda p: os.utime(p, (0, 0)), lambda p: os.link(p, p + "2"),
+    ways = (lambda p: os.truncate(p, 0), lambda p: os.open(p, os.O_RDONLY | os.O_TRUNC), os.unlink,
+            lambda p: os.chmod(p, 0o777), lambda p: os.chown(p, OTHER, -1),
+            lambda p: os.rename(p, p + "2"), lambda p: os.link(p, p + "2"), lambda p: os.utime(p, (0, 0)),
             lambda p: os.setxattr(p, "user.x", b""))
     for path in (fs.path(lun, "disk"), fs.path("ctl"), fs.path(lun, "scsi")):
         for number, way in enumerate(ways):
@@ -222,7 +224,7 @@ def operators_cannot_have_files_read(t):
         assert "a text that" not in reply and "No such" not in reply, reply
     for where, line in (("discovery", f"add-portal 127.0.0.1 secret_file={hidden}"),
                         ("discovery", f"add-target iqn.2026-11.test:x portal=127.0.0.1 secret_file={hidden}"),
-                        ("", f"login {iqn} secret_file={hidden}"), ("", "shutdown")):
+                        ("", f"login {iqn} secret_file={hidden}"), ("", "shutdown"), ("", "reload")):
         done, reply = write_as(OTHER, [GROUP], fs.path(where, "ctl"), line)
         assert done == errno.EACCES and "only for root" in reply, f"{line}: {reply}"
     assert fs.is_alive()
@@ -262,6 +264,12 @@ def a_descriptor_gives_nobody_more_rights(t):
     finally:
         os.close(fd)
     assert not fs.sids(iqn)
+
+
+@test
+def groups_without_allow_other_are_told_of(t):
+    fs = Mounted(t, config=f"operators = {GROUP};\n")
+    assert "no effect" in read_text(fs.log)
 
 
 @test
