@@ -10,8 +10,6 @@ from mounted import Mounted, read_text
 from realtargets import Tgtd
 from runner import need_root, refuses, test, wait_for
 
-WARNING = "code=ISDSC_OPERATION_REQUIRES_REBOOT number=0xAFFF003B"
-
 
 def write(fs, text):
     with open(fs.config, "w") as f:
@@ -32,7 +30,8 @@ def reload_changes_what_new_logins_ask_for(t):
     old = fs.login(iqn)
     write(fs, "first_burst_length = 16384;\nio_depth = 64;\n")
     reply = fs.ctl("", "reload")
-    assert reply == f"ok file={fs.config} new_logins=first_burst_length restart=io_depth {WARNING}\n", reply
+    assert reply == (f"ok file={fs.config} new_logins=first_burst_length restart=io_depth "
+                     "code=ISDSC_OPERATION_REQUIRES_REBOOT number=0xAFFF003B\n"), reply
     new = fs.login(other)
     assert fs.params(iqn, old)["FirstBurstLength"][0] == "8192"
     assert fs.params(other, new)["FirstBurstLength"][0] == "16384"
