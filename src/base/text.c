@@ -307,10 +307,38 @@ static const char *name_fault(const char *s)
 	return "it does not begin with iqn., eui. or naa.";
 }
 
+/* RFC 3454 B.1, commonly mapped to nothing. */
+static bool is_nothing(gunichar c)
+{
+	return c == 0x00ad || c == 0x034f || c == 0x1806 || (c >= 0x180b && c <= 0x180d) ||
+	       (c >= 0x200b && c <= 0x200d) || c == 0x2060 || (c >= 0xfe00 && c <= 0xfe0f) ||
+	       c == 0xfeff;
+}
+
+/* RFC 3722: B.1 (nothing), B.2 (case), normalisation form KC; what is prohibited there is not among
+ * the characters that name_fault() lets pass. NULL: no UTF-8, or too long to become a name. */
+static char *prepare_name(const char *s)
+{
+	size_t len = strlen(s);
+	g_autoptr(GString) mapped = g_string_new(NULL);
+	g_autofree char *folded = NULL, *once = NULL;
+
+	if (g_str_is_ascii(s))
+		return g_ascii_strdown(s, -1);
+	if (len > 4 * ISCSI_NAME_MAX || !g_utf8_validate(s, (gssize)len, NULL))
+		return NULL;
+	for (const char *c = s; *c; c = g_utf8_next_char(c))
+		if (!is_nothing(g_utf8_get_char(c)))
+			g_string_append_unichar(mapped, g_utf8_get_char(c));
+	once = g_utf8_normalize(mapped->str, -1, G_NORMALIZE_NFKC);
+	folded = g_utf8_casefold(once, -1);
+	return g_utf8_normalize(folded, -1, G_NORMALIZE_NFKC);
+}
+
 char *text_iscsi_name(const char *s, GError **err)
 {
-	g_autofree char *name = g_ascii_strdown(s, -1);
-	const char *fault = name_fault(name);
+	g_autofree char *name = prepare_name(s);
+	const char *fault = name ? name_fault(name) : "it is no UTF-8, or too long";
 
 	if (fault) {
 		g_autofree char *shown = text_escape(s, strlen(s), ISCSI_NAME_MAX);

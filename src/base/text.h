@@ -25,8 +25,9 @@ int text_parse_portal(const char *s, uint16_t default_port, char **ret_host, uin
 /* "10.0.0.1:3260", "[fe80::1]:3260": the canonical spelling in the tree. g_free(). */
 char *text_format_portal(const char *host, uint16_t port);
 
-/* An iSCSI node name (RFC 7143 4.2.7, RFC 3722): iqn., eui., naa., at most 223 bytes; ASCII
- * upper case is folded to lower. NULL and @err (ISDSC_INVALID_ISCSI_NAME, saying what is wrong)
+/* An iSCSI node name (RFC 7143 4.2.7): iqn., eui., naa., at most 223 bytes. Prepared as RFC 3722
+ * says (UTF-8; upper case becomes lower, full-width letters become plain ones); after that only
+ * a-z 0-9 . - : may be in it. NULL and @err (ISDSC_INVALID_ISCSI_NAME, saying what is wrong)
  * when it is none. g_free(). */
 #define ISCSI_NAME_MAX 223
 char *text_iscsi_name(const char *s, GError **err);

@@ -53,10 +53,11 @@ void discovery_refresh_all(struct discovery *d, struct operation *op);
 void discovery_shutdown(struct discovery *d);
 
 /* A SendTargets answer (RFC 7143 13.3, 13.8 and appendix C) taken apart, in the order of the
- * answer; a target told in several pieces becomes one. NULL and @err when it is no such thing
- * (a foreign key is a protocol error, appendix C). A bad name drops that target, a bad address
- * that address (and the target, if it had no other); both are told in @ret_bad (may be NULL; of
- * char *, printable). Also bounded: the targets, and the addresses of each. */
+ * answer; a target told in several pieces becomes one. NULL and @err (EPROTO) when it is no such
+ * thing: ISDSC_INVALID_ISCSI_NAME for a name that is none (in the message, printable),
+ * ISDSC_INVALID_SENDTARGETS_TEXT else (a foreign key is a protocol error, appendix C). A bad
+ * address drops that address (and the target, if it had no other), and is told in @ret_bad (may be
+ * NULL; of char *, printable). Also bounded: the targets, and the addresses of each. */
 #define SENDTARGETS_TARGETS_MAX 16384
 #define SENDTARGETS_PORTALS_MAX 256
 #define SENDTARGETS_BAD_MAX 64

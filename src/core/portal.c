@@ -18,6 +18,8 @@
 #include "core/discovery.h"
 #include "core/event.h"
 
+#define EVENT_DISCOVERY_TIMEOUT 46 /* of the guide */
+
 enum refresh_state { REFRESH_DIALLING, REFRESH_ASKING, REFRESH_LEAVING };
 
 struct refresh {
@@ -53,7 +55,7 @@ static void report_bad(struct portal *p, const GPtrArray *bad)
 					p->name, (const char *)bad->pdata[i]);
 
 		log_warning("%s", text);
-		object_fail_text(&p->obj, "refresh", ISDSC_INVALID_ISCSI_NAME, EPROTO, text);
+		object_fail_text(&p->obj, "refresh", ISDSC_INVALID_SENDTARGETS_TEXT, EPROTO, text);
 	}
 }
 
@@ -125,6 +127,7 @@ static void refresh_tell(struct refresh *r)
 	p->running = NULL;
 	if (r->error) {
 		p->state = PORTAL_FAILED;
+		event_emit(r->daemon, EVENT_SENDTARGETS_FAILED, "%s", r->error->message);
 	} else {
 		p->state = PORTAL_OK;
 		take_found(p, r->found);
@@ -151,6 +154,30 @@ static void on_logged_out(struct session *s, const GError *err, void *arg)
 	refresh_end(arg);
 }
 
+static bool is_code(const GError *err, enum isdsc code)
+{
+	return g_error_matches(err, ERROR_ISDSC, (int)code);
+}
+
+/* What is wrong with the answer, or that there was none. */
+static void tell_answer(struct refresh *r)
+{
+	bool is_name = is_code(r->error, ISDSC_INVALID_ISCSI_NAME);
+	GError *told = NULL;
+
+	if (is_name)
+		event_emit(r->daemon, EVENT_INVALID_NAME, "%s", r->error->message);
+	if (is_name || is_code(r->error, ISDSC_INVALID_SENDTARGETS_TEXT))
+		event_emit(r->daemon, EVENT_SENDTARGETS_INVALID, "%s", r->error->message);
+	else if (error_errno(r->error) == ETIMEDOUT)
+		event_emit(r->daemon, EVENT_DISCOVERY_TIMEOUT, "%s", r->error->message);
+	if (!is_name)
+		return;
+	error_set_errno(&told, ISDSC_INVALID_SENDTARGETS_TEXT, EPROTO, "%s", r->error->message);
+	g_clear_error(&r->error);
+	r->error = told;
+}
+
 static void on_answer(struct session *s, const GByteArray *answer, const GError *err, void *arg)
 {
 	struct refresh *r = arg;
@@ -168,6 +195,8 @@ static void on_answer(struct session *s, const GByteArray *answer, const GError 
 		g_prefix_error(&r->error, "discovery at ");
 	else if (r->error)
 		g_prefix_error(&r->error, "discovery at %s: ", r->portal->name);
+	if (r->error)
+		tell_answer(r);
 	report_bad(r->portal, bad);
 	r->state = REFRESH_LEAVING;
 	if (session_logout(s, on_logged_out, r) < 0)

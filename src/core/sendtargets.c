@@ -6,8 +6,9 @@
  *   in            true                                               a TargetAddress
  *   no record     no TargetName yet                                  is a protocol error
  *   a record      @target is the one being told of                   is added to it
- *   a bad record  the name was none: @target is NULL                 is passed over
+ *   too many      @target is NULL                                    is passed over
  *
+ * A name that is none makes the whole answer invalid, as the users' guide has it (Node Names).
  * LIO tells the target again that straddled two PDUs: the pieces become one. */
 #include <errno.h>
 #include <string.h>
@@ -70,15 +71,11 @@ static struct found_target *found_new(struct parser *p, char *name)
 
 static gboolean take_name(struct parser *p, const char *value, GError **err)
 {
-	g_autofree char *name = text_iscsi_name(value, NULL);
+	g_autofree char *name = text_iscsi_name(value, err);
 
-	(void)err;
+	if (!name)
+		return FALSE;
 	p->has_record = true;
-	p->target = NULL;
-	if (!name) {
-		note_bad(p, "target name ", value);
-		return TRUE;
-	}
 	p->target = g_hash_table_lookup(p->by_name, name);
 	if (p->target)
 		return TRUE;
@@ -182,8 +179,12 @@ GPtrArray *sendtargets_parse(const uint8_t *text, size_t len, GPtrArray *ret_bad
 	GError *cause = NULL;
 
 	if (len && !keys_split(text, len, take_pair, &p, &cause)) {
-		error_set(err, ISDSC_INVALID_SENDTARGETS_TEXT, "invalid SendTargets answer: %s",
-			  cause->message);
+		bool is_name = g_error_matches(cause, ERROR_ISDSC, ISDSC_INVALID_ISCSI_NAME);
+
+		error_set_errno(err,
+				is_name ? ISDSC_INVALID_ISCSI_NAME
+					: ISDSC_INVALID_SENDTARGETS_TEXT,
+				EPROTO, "invalid SendTargets answer: %s", cause->message);
 		g_error_free(cause);
 		return NULL;
 	}

@@ -122,6 +122,8 @@ def silence_6_mid_text(s):
 		t = s.target(Mute, after=after, text_chunk=64,
 			records=[('iqn.2026-01.org.x:%d' % n, ['127.0.0.1,1']) for n in range(20)])
 		ends(s, s.ctl_job('discovery/ctl', 'add-portal %s text_timeout=0.7' % t.portal), *ENDS)
+		told = [line for line in s.event_lines() if ' discovery-timed-out ' in line]
+		s.check(told and t.portal in told[-1], 'no event tells of %s: %s' % (t.portal, told))
 		t.wait(lambda: conn_closed(t), 'the initiator to close')
 
 

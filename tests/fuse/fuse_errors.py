@@ -95,6 +95,8 @@ def refresh_of_two(t):
     fs.discover(other.portal)
     other.kill()
     told(fs, "ISDSC_OPERATION_NOT_ALL_SUCCESS", errno.ECONNREFUSED, "discovery", "refresh")
+    events = [line for line in fs.read("events").splitlines() if "sendtargets-discovery-failed" in line]
+    assert len(events) == 1 and other.portal in events[0], events
 
 
 @test

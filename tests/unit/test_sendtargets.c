@@ -175,21 +175,26 @@ static void test_sendtargets_broken_text_is_a_protocol_error(void)
 	check_refused(ANSWER("\xff\xfe=\x80\0"), "");
 }
 
-/* A1: that target goes, the event can name it, the others stay. */
-static void test_sendtargets_bad_name_drops_that_target_only(void)
+static void check_bad_name(const char *text, size_t len, const char *want)
 {
-	g_autoptr(GPtrArray) found = parse(ANSWER("TargetName=iqn.2026-01.local:good\0"
-						  "TargetName=disk/../../etc\n\0"
-						  "TargetAddress=10.0.0.9:3260,1\0"
-						  "TargetAlias=bad\0"
-						  "TargetName=iqn.2026-01.local:alsogood\0"
-						  "TargetAddress=10.0.0.1:3260,1\0"));
+	g_autoptr(GError) err = NULL;
 
-	CU_ASSERT_EQUAL(found->len, 2);
-	CU_ASSERT_EQUAL(target_at(found, 0)->portals->len, 0);
-	check_portal(target_at(found, 1), 0, "10.0.0.1", 3260, 1);
-	CU_ASSERT_EQUAL_FATAL(bad->len, 1);
-	CU_ASSERT_STRING_EQUAL(bad->pdata[0], "target name \"disk/../../etc\\x0a\"");
+	CU_ASSERT_PTR_NULL(sendtargets_parse((const uint8_t *)text, len, NULL, &err));
+	CU_ASSERT_FATAL(g_error_matches(err, ERROR_ISDSC, ISDSC_INVALID_ISCSI_NAME));
+	CU_ASSERT_EQUAL(error_errno(err), EPROTO);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err->message, want));
+}
+
+/* A1: all of the answer goes, as the guide says; the event can name it. */
+static void test_sendtargets_bad_name_makes_the_answer_invalid(void)
+{
+	check_bad_name(ANSWER("TargetName=iqn.2026-01.local:good\0"
+			      "TargetName=disk/../../etc\n\0"
+			      "TargetAddress=10.0.0.9:3260,1\0"
+			      "TargetName=iqn.2026-01.local:alsogood\0"
+			      "TargetAddress=10.0.0.1:3260,1\0"),
+		       "'disk/../../etc\\x0a'");
+	check_bad_name(ANSWER("TargetName=\0"), "''");
 }
 
 static void test_sendtargets_name_of_224_bytes_is_bad(void)
@@ -203,10 +208,7 @@ static void test_sendtargets_name_of_224_bytes_is_bad(void)
 	CU_ASSERT_EQUAL(found->len, 1);
 	g_ptr_array_unref(found);
 	g_string_append_c(text, 'x');
-	found = parse(text->str, text->len + 1);
-	CU_ASSERT_EQUAL(found->len, 0);
-	CU_ASSERT_EQUAL(bad->len, 1);
-	g_ptr_array_unref(found);
+	check_bad_name(text->str, text->len + 1, "223 bytes");
 }
 
 static void test_sendtargets_bad_address_is_passed_over(void)
@@ -234,7 +236,8 @@ static void test_sendtargets_target_with_bad_addresses_only_is_dropped(void)
 
 static void test_sendtargets_nobody_need_want_the_bad_ones(void)
 {
-	static const char text[] = "TargetName=bad\0TargetName=iqn.2026-01.local:disk";
+	static const char text[] = "TargetName=iqn.2026-01.local:disk\0TargetAddress=bad:port\0"
+				   "TargetAddress=10.0.0.1:3260,1";
 	g_autoptr(GPtrArray) found =
 		sendtargets_parse((const uint8_t *)text, sizeof(text), NULL, NULL);
 
@@ -278,7 +281,7 @@ UNIT_MAIN("sendtargets", UNIT(test_sendtargets_without_address_means_the_one_ask
 	  UNIT(test_sendtargets_foreign_key_is_a_protocol_error),
 	  UNIT(test_sendtargets_address_without_target_is_a_protocol_error),
 	  UNIT(test_sendtargets_broken_text_is_a_protocol_error),
-	  UNIT(test_sendtargets_bad_name_drops_that_target_only),
+	  UNIT(test_sendtargets_bad_name_makes_the_answer_invalid),
 	  UNIT(test_sendtargets_name_of_224_bytes_is_bad),
 	  UNIT(test_sendtargets_bad_address_is_passed_over),
 	  UNIT(test_sendtargets_target_with_bad_addresses_only_is_dropped),

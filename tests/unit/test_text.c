@@ -297,6 +297,59 @@ static void test_text_name_is_folded_to_lower_case(void)
 	CU_ASSERT_STRING_EQUAL(eui, "eui.02004567a425678d");
 }
 
+/* RFC 3722 by its tables: typed from RFC 3454 (B.1, B.2) and Unicode's compatibility forms. */
+static void test_text_name_is_prepared(void)
+{
+	static const struct {
+		const char *from, *to;
+	} names[] = {
+		/* full-width letters and digits, U+FF29 ... */
+		{ "\xef\xbc\xa9\xef\xbc\xb1\xef\xbc\xae.2001-04.com.example:\xef\xbc\x91",
+		  "iqn.2001-04.com.example:1" },
+		{ "iqn\xef\xbc\x8e" "2001-04.com.example", "iqn.2001-04.com.example" }, /* U+FF0E */
+		{ "iqn.2001-04.com.ex\xc2\xad" "ample", "iqn.2001-04.com.example" }, /* soft hyphen */
+		{ "iqn.2001-04.com.example\xe2\x80\x8b", "iqn.2001-04.com.example" }, /* U+200B */
+		{ "\xef\xbb\xbfiqn.2001-04.com.example", "iqn.2001-04.com.example" }, /* U+FEFF */
+		{ "iqn.2001-04.com.example:\xe2\x84\xaa", "iqn.2001-04.com.example:k" }, /* Kelvin */
+		{ "iqn.2001-04.com.example:\xe2\x93\x90", "iqn.2001-04.com.example:a" }, /* circled */
+		{ "iqn.2001-04.com.example:\xef\xac\x81", "iqn.2001-04.com.example:fi" }, /* fi */
+		{ "iqn.2001-04.com.example:\xc2\xb2", "iqn.2001-04.com.example:2" }, /* squared */
+		{ "iqn.2001-04.com.example:stra\xc3\x9f" "e", "iqn.2001-04.com.example:strasse" },
+		/* and what stays forbidden: */
+		{ "iqn.2001-04.com.example:\xe3\x80\x82", NULL }, /* U+3002 */
+		{ "iqn.2001-04.com.example:\xef\xbd\xa1", NULL }, /* U+FF61, becomes it */
+		{ "iqn.2001-04.com.example:\xc2\xa0", NULL },	  /* becomes a blank */
+		{ "iqn.2001-04.com.example:\xef\xbc\x8f", NULL }, /* becomes a slash */
+		{ "iqn.2001-04.com.example:\xe2\x80\xa8", NULL }, /* line separator */
+		{ "iqn.2001-04.com.example:\xd7\x90", NULL },	  /* Hebrew */
+		{ "iqn.2001-04.com.example:\xed\xa0\x80", NULL }, /* a surrogate: no UTF-8 */
+		{ "iqn.2001-04.com.example:\xc0\xae", NULL },	  /* overlong dot */
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+		g_autofree char *name = text_iscsi_name(names[i].from, NULL);
+
+		CU_ASSERT_EQUAL(name == NULL, names[i].to == NULL);
+		if (name && names[i].to)
+			CU_ASSERT_STRING_EQUAL(name, names[i].to);
+	}
+}
+
+/* What is counted is what is sent. */
+static void test_text_name_is_measured_when_prepared(void)
+{
+	g_autoptr(GString) s = g_string_new("iqn.2001-04.com.example:");
+	g_autofree char *name = NULL;
+
+	for (unsigned n = 24; n < 223; n++)
+		g_string_append(s, "\xef\xbd\x81"); /* full-width a */
+	name = text_iscsi_name(s->str, NULL);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(name);
+	CU_ASSERT_EQUAL(strlen(name), 223);
+	g_string_append(s, "\xef\xbd\x81");
+	CU_ASSERT_PTR_NULL(text_iscsi_name(s->str, NULL));
+}
+
 static void test_text_name_refuses_others_and_says_why(void)
 {
 	static const char *const bad[] = {
@@ -624,6 +677,7 @@ UNIT_MAIN("text", UNIT(test_text_u64_accepts_decimal_and_hex),
 	  UNIT(test_text_portal_prints_what_it_reads),
 	  UNIT(test_text_name_accepts_the_three_forms),
 	  UNIT(test_text_name_is_folded_to_lower_case),
+	  UNIT(test_text_name_is_prepared), UNIT(test_text_name_is_measured_when_prepared),
 	  UNIT(test_text_name_refuses_others_and_says_why),
 	  UNIT(test_text_name_is_at_most_223_bytes), UNIT(test_text_binary_reads_hex),
 	  UNIT(test_text_binary_reads_base64), UNIT(test_text_binary_refuses_bad_base64),
