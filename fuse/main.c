@@ -2,8 +2,11 @@
 /* iscsifs: the program. Command line, checks, background, then one loop until the end:
  *
  *   state     true in it                                                   next
- *   STARTING  mounted, FUSE_INIT not answered yet                          RUNNING, ENDING
- *   RUNNING   the tree is usable; the parent has exited                    ENDING
+ *   STARTING  mounted, FUSE_INIT not answered yet                          WAITING, ENDING
+ *   WAITING   the tree is usable; persistent logins are under way, and     RUNNING, ENDING
+ *             some of the bound volumes are not there yet
+ *   RUNNING   they are, or the time was up: the parent has exited, the     ENDING
+ *             service manager knows
  *   ENDING    commands were cancelled, daemon_shutdown() is under way;     SETTLING, OVER
  *             files are still answered
  *   SETTLING  logged out of everything; the last writes to control files   OVER
@@ -26,17 +29,20 @@
 #include "base/log.h"
 #include "core/loopdev.h"
 #include "core/reload.h"
+#include "core/persistent.h"
 #include "fuse/background.h"
 #include "fuse/cmdline.h"
 #include "fuse/fs.h"
 #include "fuse/harden.h"
 #include "fuse/mountpoint.h"
+#include "fuse/sdnotify.h"
 #include "fuse/version.h"
 
 #define SETTLE_MS 2000 /* longest time in SETTLING */
 #define SETTLE_LOOK_MS 5
+#define START_SLACK_MS 30000 /* of the service manager, beyond volumes_timeout */
 
-enum app_state { APP_STARTING, APP_RUNNING, APP_ENDING, APP_SETTLING, APP_OVER };
+enum app_state { APP_STARTING, APP_WAITING, APP_RUNNING, APP_ENDING, APP_SETTLING, APP_OVER };
 
 struct app {
 	enum app_state state;
@@ -93,7 +99,11 @@ static void begin_end(struct app *app)
 {
 	if (app->state >= APP_ENDING)
 		return;
+	background_failed(&app->background, app->state == APP_WAITING ?
+							"ended before all bound volumes were there" :
+							"ended before the tree was usable");
 	app->state = APP_ENDING;
+	sdnotify_stopping();
 	fs_cancel_commands(app->fs);
 	daemon_shutdown(app->daemon, on_shutdown_done, app);
 }
@@ -137,6 +147,29 @@ static void on_signal(struct loop_fd *w, uint32_t events)
 
 /* --- the start --- */
 
+/* The last one was a moment ago, or the time was up. */
+static void on_volumes_ready(void *arg)
+{
+	struct app *app = arg;
+
+	if (app->state != APP_WAITING)
+		return;
+	app->state = APP_RUNNING;
+	log_info("iscsifs " ISCSIFS_VERSION " is ready on %s", app->mountpoint);
+	background_ready(&app->background);
+	sdnotify_ready("ready");
+}
+
+/* The service manager must not run out of patience before we do. */
+static void on_volumes_missing(void *arg, unsigned missing, unsigned total)
+{
+	struct app *app = arg;
+
+	log_info("waiting for %u of %u bound volumes", missing, total);
+	sdnotify_extend(app->conf.volumes_timeout_ms + START_SLACK_MS);
+	sdnotify_status("waiting for %u of %u bound volumes", missing, total);
+}
+
 static void on_fs_ready(struct fs *fs, void *arg)
 {
 	struct app *app = arg;
@@ -144,10 +177,10 @@ static void on_fs_ready(struct fs *fs, void *arg)
 	(void)fs;
 	if (app->state != APP_STARTING)
 		return;
-	app->state = APP_RUNNING;
+	app->state = APP_WAITING;
 	mountpoint_set_readahead(app->mountpoint, DISK_IO_BYTES_MAX);
-	log_info("iscsifs " ISCSIFS_VERSION " is ready on %s", app->mountpoint);
-	background_ready(&app->background);
+	log_info("iscsifs " ISCSIFS_VERSION " is mounted on %s", app->mountpoint);
+	persistent_start(app->daemon->persistent, on_volumes_missing, on_volumes_ready, app);
 }
 
 static gboolean start_signals(struct app *app, GError **err)
@@ -340,6 +373,7 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(argv[1], LOOPDEV_OPTION))
 		return loopdev_main(argv[2]);
+	sdnotify_init();
 	conf_default(&app.conf);
 	status = go(&app, argc, argv);
 	conf_done(&app.conf);

@@ -4,6 +4,7 @@
 
 #include "core/daemon.h"
 #include "core/discovery.h"
+#include "core/persistent.h"
 #include "fuse/version.h"
 
 #define DAEMON(o) container_of(o, struct daemon, obj)
@@ -71,6 +72,11 @@ static struct object *discovery_of(struct object *o)
 	return &DAEMON(o)->discovery->obj;
 }
 
+static struct object *persistent_of(struct object *o)
+{
+	return &DAEMON(o)->persistent->obj;
+}
+
 static void show_version(struct object *o, GString *out)
 {
 	(void)o;
@@ -86,6 +92,7 @@ static const struct attr root_attrs[] = {
 	{ "events", ATTR_EVENTS, .mode = 0444 },
 	{ "initiator", ATTR_DIR, 0555, .dir = &initiator_dir, .object = initiator_of },
 	{ "discovery", ATTR_DIR, 0555, .dir = &tree_discovery_dir, .object = discovery_of },
+	{ "persistent", ATTR_DIR, 0555, .dir = &tree_persistent_dir, .object = persistent_of },
 	ATTR_DIR_ROW("targets", tree_targets_dir),
 	ATTR_DIR_ROW("sessions", tree_all_sessions_dir),
 	ATTR_DIR_ROW("by-id", tree_by_id_dir),
@@ -103,6 +110,7 @@ static const struct attr_dir root_dir = {
 		"targets/    the targets, their sessions and LUNs\n"
 		"sessions/   every session, by number\n"
 		"by-id/      every LUN, by its worldwide name\n"
+		"persistent/ what is done at each start, and waited for\n"
 		"events      what happened, a line each: tail -f events\n"
 		"\n"
 		"In each directory: `cat ctl` prints the commands that can be written to it,\n"

@@ -160,6 +160,14 @@ const struct conf_option conf_options[] = {
 	  .live = CONF_AT_ONCE,
 	  .why = "Targets that do not answer hold up the end of the daemon, and of the system, "
 		 "for so long. What is still being written needs some of it, too." },
+	{ .key = { "volumes_timeout", COMMAND_SECONDS,
+		   .help = "how long a start waits for the bound volumes" },
+	  AT(volumes_timeout_ms),
+	  .live = CONF_RESTART,
+	  .why = "When the time is up the daemon says that it is ready all the same, and what "
+		 "needs the volumes begins without them. Persistent logins that are not done by "
+		 "then are told as an event; they are tried on. Has no effect on a start "
+		 "without bound volumes." },
 	{ .key = { "io_depth", COMMAND_NUMBER, 16, 1024,
 		   .help = "requests under way in the daemon; more wait in the kernel" },
 	  AT(io_depth),
@@ -444,6 +452,7 @@ void conf_default(struct conf *c)
 	*c = (struct conf){
 		.log_level = LOG_LEVEL_INFO,
 		.max_sessions = 1024,
+		.volumes_timeout_ms = 120000,
 		.shutdown_ms = 15000,
 		.io_depth = 128,
 		.cache = CACHE_THROUGH,

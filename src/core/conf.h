@@ -43,6 +43,7 @@ struct conf {
 	struct session_timeouts timeouts;
 	struct keys_wishes wishes;
 	unsigned max_sessions; /* of all targets together */
+	int64_t volumes_timeout_ms; /* of bound volumes and persistent logins at start */
 	int64_t shutdown_ms; /* how long an orderly end may take */
 	unsigned io_depth;   /* pooled I/O requests */
 	enum cache_mode cache; /* of all disks, unless a LUN says CACHE_NONE */

@@ -25,10 +25,13 @@
 #include "core/attach.h"
 #include "core/discovery.h"
 #include "core/event.h"
+#include "core/logins.h"
+#include "core/persistent.h"
 #include "core/portal_health.h"
 #include "core/secret_store.h"
 #include "core/reload.h"
 #include "core/target.h"
+#include "core/volumes.h"
 
 #define WORKER_THREADS 4 /* so that a slow name server does not hold up the others */
 /* Requests that cover blocks in part wait for one of these. */
@@ -195,7 +198,14 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 	open_secrets(d);
 	d->discovery = discovery_new(d);
 	d->initiator = initiator_new(d, err);
-	if (!d->initiator || !take_state_error(d, err)) {
+	if (!d->initiator) {
+		daemon_free(d);
+		return NULL;
+	}
+	d->persistent = persistent_new(d);
+	logins_new(d);
+	d->volumes = volumes_new(d);
+	if (!take_state_error(d, err)) {
 		daemon_free(d);
 		return NULL;
 	}
@@ -213,6 +223,10 @@ void daemon_free(struct daemon *d)
 		target_drop(d->targets->data);
 	attacher_free(d->attacher);
 	worker_free(d->worker); /* runs what it has finished */
+	logins_free(d->logins);
+	volumes_free(d->volumes);
+	if (d->persistent)
+		object_gone(&d->persistent->obj);
 	if (d->discovery)
 		object_gone(&d->discovery->obj);
 	if (d->initiator)
@@ -327,6 +341,8 @@ void daemon_shutdown(struct daemon *d, void (*done)(struct daemon *, void *), vo
 	d->shutdown_done = done;
 	d->shutdown_arg = arg;
 	login_options_give_up(d);
+	logins_shutdown(d->logins);
+	volumes_shutdown(d->volumes);
 	discovery_shutdown(d->discovery);
 	attacher_shutdown(d->attacher, leave, d);
 }

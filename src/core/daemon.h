@@ -20,11 +20,14 @@
 
 struct attacher;
 struct event_log;
+struct logins;
 struct lun;
+struct persistent;
 struct portal_health;
 struct secret_store;
 struct reloader;
 struct target;
+struct volumes;
 
 struct initiator {
 	struct object obj; /* OBJECT_INITIATOR */
@@ -55,6 +58,9 @@ struct daemon {
 	struct secret_store *secrets; /* seals what is kept; NULL without a state directory */
 	struct initiator *initiator;
 	struct discovery *discovery;
+	struct persistent *persistent;
+	struct logins *logins;	 /* done at each start */
+	struct volumes *volumes; /* that readiness waits for */
 	GList *targets;		     /* of struct target *, by name */
 	GSequence *targets_sorted;   /* the same, to find a place among them quickly */
 	GHashTable *targets_by_name; /* keys are the targets' own */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/loop.h>
 #include <linux/magic.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -739,6 +741,25 @@ static int resize(char **words, guint count)
 	return 0;
 }
 
+/* ---- look ---- */
+
+static int look(char **words, guint count)
+{
+	char real[PATH_MAX];
+	struct stat st;
+
+	if (count != 1)
+		return BAD_REQUEST;
+	if (!realpath(words[0], real) || stat(real, &st) < 0)
+		return fail(errno, words[0], "");
+	if (S_ISBLK(st.st_mode))
+		say("device %u:%u", major(st.st_rdev), minor(st.st_rdev));
+	else
+		say("%s %s", S_ISDIR(st.st_mode) ? "directory" : "file", real);
+	puts("ok");
+	return 0;
+}
+
 /* ---- main ---- */
 
 static const struct {
@@ -749,6 +770,7 @@ static const struct {
 	{ "attach", attach },
 	{ "release", release },
 	{ "resize", resize },
+	{ "look", look },
 };
 
 static GString *read_all(int fd)

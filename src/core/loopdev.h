@@ -15,6 +15,8 @@
  *   one that is in use goes when its users do. Says "detached DEVICE" for each that is gone, or
  *   will be so without any more to do.
  * - resize PATH: all loop devices over PATH take its size. Says "resized DEVICE" for each.
+ * - look PATH: what is it? Says "device MAJOR:MINOR" of a block device, or "directory PATH" or
+ *   "file PATH", without symbolic links.
  *
  * "In use" is: mounted, swapped to, held by another device (dm, md), opened by a process that we
  * can see, or opened exclusively by one that we cannot. Partitions count. */

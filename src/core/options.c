@@ -98,7 +98,7 @@ const struct command_key login_keys[] = {
 	  .help = "persistent reservation key, registered at each unit by each path" },
 	{ "guard", COMMAND_BOOL,
 	  .help = "opening a unit for writing needs its persistent reservation" },
-	{ "persist", COMMAND_BOOL, .help = "log in at every start; only no in this version" },
+	{ "persist", COMMAND_BOOL, .help = "log in at every start, too" },
 	{ "expose", COMMAND_CHOICE, .choices = "file|block|none",
 	  .help = "the units become files, loop devices besides, or nothing that can be read" },
 	{ "ipsec_required", COMMAND_BOOL, .help = "only no in this version" },
@@ -112,7 +112,7 @@ const struct command_key login_keys[] = {
 static const struct {
 	const char *key, *as_now;
 } not_yet[] = {
-	{ "instance", NULL },	   { "persist", "no" }, { "ipsec_required", "no" },
+	{ "instance", NULL },	   { "ipsec_required", "no" },
 	{ "security_flags", "0" },
 };
 
@@ -353,6 +353,14 @@ void login_options_merge(struct login_options *o, const struct login_options *un
 	while (g_hash_table_iter_next(&iter, &key, &value))
 		if (!login_option(o, key) && !(keeps_auth && is_auth(key)))
 			set(o, key, g_strdup(value));
+}
+
+void login_options_drop(struct login_options *o, const char *key)
+{
+	if (o->values)
+		g_hash_table_remove(o->values, key);
+	if (o->values && !g_hash_table_size(o->values))
+		g_clear_pointer(&o->values, g_hash_table_unref);
 }
 
 void login_options_copy(struct login_options *to, const struct login_options *from)

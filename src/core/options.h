@@ -46,6 +46,8 @@ void login_options_set_secret(struct login_options *o, const char *key, char *va
 void login_options_copy(struct login_options *to, const struct login_options *from);
 /* Options of @under fill what @o lacks. */
 void login_options_merge(struct login_options *o, const struct login_options *under);
+/* As if @key had not been given. */
+void login_options_drop(struct login_options *o, const char *key);
 void login_options_done(struct login_options *o); /* wipes secrets; idempotent */
 const char *login_option(const struct login_options *o, const char *key);
 /* False when it was not given; *ret is then untouched. */

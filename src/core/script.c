@@ -66,6 +66,9 @@ static const char *const kind_names[OBJECT_KINDS] = {
 	[OBJECT_CONN] = "connection",
 	[OBJECT_LUN] = "lun",
 	[OBJECT_PATH] = "path",
+	[OBJECT_PERSISTENT] = "persistent",
+	[OBJECT_LOGIN] = "persistent login",
+	[OBJECT_VOLUME] = "volume",
 };
 
 /* --- replies --- */

@@ -30,6 +30,7 @@ enum instance_priority {
 	INSTANCE_SENDTARGETS,
 	INSTANCE_ISNS,
 	INSTANCE_STATIC,
+	INSTANCE_PERSISTENT, /* what was known when a login was saved (logins.h) */
 };
 #define INSTANCE_STATIC_NAME "static"
 
@@ -105,6 +106,16 @@ enum expose target_expose(const struct target *t);
 
 /* The verb: resolve, connect, log in, follow redirects, scan, attach. */
 void target_login(struct target *t, const struct command *cmd, struct operation *op);
+/* The same with these options (copied), which were checked when they were saved: persist= is not
+ * among them. */
+void target_login_with(struct target *t, const struct login_options *given,
+		       struct operation *op);
+/* What is known of @t for a login with @given: the options that it would take besides (B over C;
+ * *ret_known need not be initialised), and where all instances but "persistent" say that it is,
+ * the best first: "ADDR:PORT[,TPGT]", appended to @portals (of char *, g_free()) unless they are
+ * there. */
+void target_login_known(struct target *t, const struct login_options *given,
+			struct login_options *ret_known, GPtrArray *portals);
 /* The verb of the root: the target is cmd's first argument. One that is not known is made, with
  * a static instance of the portal= given; it goes again when the login fails. */
 void target_login_by_name(struct daemon *d, const struct command *cmd, struct operation *op);

@@ -34,6 +34,8 @@
 #include "core/dial.h"
 #include "core/event.h"
 #include "core/hop.h"
+#include "core/logins.h"
+#include "core/options_state.h"
 #include "core/revive.h"
 #include "core/target.h"
 
@@ -52,6 +54,7 @@ struct target_login {
 	bool is_named;	    /* by a person */
 	GPtrArray *portals; /* of char *: those that are dialled */
 	struct login_options options;
+	struct login_options given; /* of these, by who asked */
 	enum expose expose;
 	struct mapping *mapping; /* NULL: none, or the nexus has it */
 	uint64_t made_id; /* of the static instance made for this login; 0: none */
@@ -80,9 +83,18 @@ static void target_login_free(struct target_login *l)
 	g_ptr_array_unref(l->portals);
 	mapping_free(l->mapping);
 	login_options_done(&l->options);
+	login_options_done(&l->given);
 	operation_unref(l->op);
 	object_unref(&l->target->obj);
 	g_free(l);
+}
+
+static bool is_yes(const struct login_options *o, const char *key)
+{
+	const char *value = login_option(o, key);
+	bool is = false;
+
+	return value && text_parse_bool(value, &is) == 0 && is;
 }
 
 /* Takes @err; a cancelled operation needs none. */
@@ -100,7 +112,10 @@ static void login_end(struct target_login *l, GError *err)
 	if (has_failed)
 		drop_made(t, l->made_id);
 	operation_step(l->op, NULL, NULL);
-	operation_finish(l->op, err);
+	if (!has_failed && is_yes(&l->given, "persist"))
+		logins_keep(t->daemon->logins, t, &l->given, l->sid, l->op);
+	else
+		operation_finish(l->op, err);
 	if (!t->obj.is_gone)
 		target_maybe_gone(t);
 	target_login_free(l);
@@ -131,6 +146,7 @@ static void succeed(struct target_login *l, struct nexus *n, const char *units)
 	operation_result(l->op, "connection", "%u", c->cid);
 	operation_result(l->op, "portal", "%s", l->portal);
 	g_string_append(l->op->result, units);
+	logins_see_login(l->target->daemon->logins, l->target);
 	event_emit(l->target->daemon, EVENT_SESSION_UP, "session %u %s via %s: logged in",
 		   l->sid, l->target->name, l->portal);
 }
@@ -166,14 +182,6 @@ static void on_scanned(struct operation *scan, void *arg)
 	l->phase = ATTACHING;
 	l->scan = operation_new(l->op->loop, on_attached, l);
 	attach_wait(l->target, l->scan);
-}
-
-static bool is_yes(const struct login_options *o, const char *key)
-{
-	const char *value = login_option(o, key);
-	bool is = false;
-
-	return value && text_parse_bool(value, &is) == 0 && is;
 }
 
 static struct nexus *make_nexus(struct target_login *l, const struct dial_result *r)
@@ -225,7 +233,7 @@ static void on_cancel(struct operation *op)
 /* What to do: portals and options by B6. Wiped by plan_done(). */
 struct plan {
 	struct target_portal named; /* host NULL: none was */
-	struct login_options options;
+	struct login_options given, options;
 	bool is_bare; /* no key was given */
 	enum { LOGIN_NEW, LOGIN_WAIT, LOGIN_REPLACE } what;
 	struct nexus *old; /* WAIT, REPLACE: that one */
@@ -240,6 +248,7 @@ static void plan_done(struct plan *p)
 	g_free(p->named.host);
 	g_array_unref(p->portals);
 	mapping_free(p->mapping);
+	login_options_done(&p->given);
 	login_options_done(&p->options);
 	session_config_done(&p->session);
 }
@@ -446,13 +455,12 @@ static gboolean plan_mapping(struct plan *p, const struct target *t, GError **er
 }
 
 /* A over B over C: what was given now, the instance that is used, the static target. */
-static gboolean plan_make(struct plan *p, struct target *t, const struct command *cmd,
-			  GError **err)
+static gboolean plan_make(struct plan *p, struct target *t, GError **err)
 {
 	const struct instance *fixed = target_find_instance(t, INSTANCE_STATIC_NAME), *i;
 
-	if (!may_log_in(t, err) || !login_options_from(&p->options, cmd, err) ||
-	    !plan_named(p, err))
+	login_options_copy(&p->options, &p->given);
+	if (!may_log_in(t, err) || !plan_named(p, err))
 		return FALSE;
 	p->is_bare = !p->options.values;
 	i = pick_instance(t, &p->named);
@@ -503,6 +511,7 @@ static struct target_login *target_login_new(struct target *t, struct plan *p,
 	l->mapping = g_steal_pointer(&p->mapping);
 	l->replaces = p->old ? p->old->session->sid : 0;
 	login_options_copy(&l->options, &p->options);
+	login_options_copy(&l->given, &p->given);
 	l->portals = g_ptr_array_new_with_free_func(g_free);
 	for (unsigned i = 0; i < p->portals->len; i++) {
 		const struct dial_portal *d = &g_array_index(p->portals, struct dial_portal, i);
@@ -531,27 +540,95 @@ static void login_begin(struct target *t, struct plan *p, struct operation *op,
 		on_dialled, l);
 }
 
-static void login_start(struct target *t, const struct command *cmd, struct operation *op,
+/* Takes @plan's options; the rest of it is made here. */
+static void login_start(struct target *t, struct plan *plan, struct operation *op,
 			uint64_t made_id)
+{
+	GError *err = NULL;
+
+	operation_where(op, "%s", t->name);
+	if (!plan_make(plan, t, &err)) {
+		drop_made(t, made_id);
+		operation_finish(op, err);
+	} else if (plan->what == LOGIN_WAIT) {
+		wait_for_return(plan, t, op);
+	} else {
+		login_begin(t, plan, op, made_id);
+	}
+	plan_done(plan);
+}
+
+static void login_command(struct target *t, const struct command *cmd, struct operation *op,
+			  uint64_t made_id)
 {
 	struct plan plan = { .portals = g_array_new(FALSE, FALSE, sizeof(struct dial_portal)) };
 	GError *err = NULL;
 
-	operation_where(op, "%s", t->name);
-	if (!plan_make(&plan, t, cmd, &err)) {
-		drop_made(t, made_id);
-		operation_finish(op, err);
-	} else if (plan.what == LOGIN_WAIT) {
-		wait_for_return(&plan, t, op);
-	} else {
-		login_begin(t, &plan, op, made_id);
+	if (login_options_from(&plan.given, cmd, &err) &&
+	    (!is_yes(&plan.given, "persist") ||
+	     login_options_may_save(&plan.given, t->daemon, &err))) {
+		login_start(t, &plan, op, made_id);
+		return;
 	}
+	operation_where(op, "%s", t->name);
+	drop_made(t, made_id);
+	operation_finish(op, err);
 	plan_done(&plan);
 }
 
 void target_login(struct target *t, const struct command *cmd, struct operation *op)
 {
-	login_start(t, cmd, op, 0);
+	login_command(t, cmd, op, 0);
+}
+
+void target_login_with(struct target *t, const struct login_options *given,
+		       struct operation *op)
+{
+	struct plan plan = { .portals = g_array_new(FALSE, FALSE, sizeof(struct dial_portal)) };
+
+	login_options_copy(&plan.given, given);
+	login_start(t, &plan, op, 0);
+}
+
+static void add_known(GPtrArray *portals, const struct instance *i)
+{
+	for (unsigned k = 0; k < i->portals->len; k++) {
+		const struct target_portal *p =
+			&g_array_index(i->portals, struct target_portal, k);
+		g_autofree char *where = text_format_portal(p->host, p->port);
+		char *text = p->tpgt < 0 ? g_strdup(where)
+					 : g_strdup_printf("%s,%d", where, p->tpgt);
+
+		if (g_ptr_array_find_with_equal_func(portals, text, g_str_equal, NULL) ||
+		    g_ptr_array_find_with_equal_func(portals, where, g_str_equal, NULL))
+			g_free(text);
+		else
+			g_ptr_array_add(portals, text);
+	}
+}
+
+void target_login_known(struct target *t, const struct login_options *given,
+			struct login_options *ret_known, GPtrArray *portals)
+{
+	const struct instance *fixed = target_find_instance(t, INSTANCE_STATIC_NAME), *i;
+	struct plan plan = { .portals = g_array_new(FALSE, FALSE, sizeof(struct dial_portal)) };
+
+	*ret_known = (struct login_options){ 0 };
+	login_options_copy(&plan.options, given);
+	plan_named(&plan, NULL);
+	i = pick_instance(t, &plan.named);
+	if (i)
+		login_options_merge(ret_known, &i->options);
+	if (fixed)
+		login_options_merge(ret_known, &fixed->options);
+	if (i && i->priority != INSTANCE_PERSISTENT)
+		add_known(portals, i);
+	for (GList *k = t->instances; k; k = k->next)
+		if (((struct instance *)k->data)->priority != INSTANCE_PERSISTENT)
+			add_known(portals, k->data);
+	if (!portals->len && i)
+		add_known(portals, i);
+	plan_done(&plan);
 }
 
 /* A static instance made of the portal that was given: the target was not known. */
@@ -585,13 +662,14 @@ void target_login_by_name(struct daemon *d, const struct command *cmd, struct op
 	struct target *t = name ? target_find(d, name) : NULL;
 
 	if (t) {
-		login_start(t, cmd, op, 0);
+		login_command(t, cmd, op, 0);
 		return;
 	}
 	if (name)
 		t = make_target(d, name, command_key(cmd, "portal"), &err);
 	if (t)
-		login_start(t, cmd, op, target_find_instance(t, INSTANCE_STATIC_NAME)->obj.id);
+		login_command(t, cmd, op,
+			      target_find_instance(t, INSTANCE_STATIC_NAME)->obj.id);
 	else
 		operation_finish(op, err);
 }

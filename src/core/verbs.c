@@ -12,6 +12,7 @@
 #include "core/inspect.h"
 #include "core/mcs.h"
 #include "core/reload.h"
+#include "core/persistent.h"
 #include "core/target.h"
 #include "core/tmf.h"
 
@@ -730,6 +731,9 @@ const struct verb *daemon_verbs(enum object_kind kind)
 		[OBJECT_DAEMON] = root_verbs,	  [OBJECT_DISCOVERY] = discovery_verbs,
 		[OBJECT_PORTAL] = portal_verbs,	  [OBJECT_TARGET] = target_verbs,
 		[OBJECT_SESSION] = session_verbs, [OBJECT_CONN] = conn_verbs,
+		[OBJECT_PERSISTENT] = persistent_verbs,
+		[OBJECT_LOGIN] = saved_login_verbs,
+		[OBJECT_VOLUME] = volume_verbs,
 		[OBJECT_LUN] = lun_verbs,	  [OBJECT_INSTANCE] = instance_verbs,
 	};
 

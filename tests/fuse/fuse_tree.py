@@ -17,7 +17,8 @@ def page_names_every_file(t):
     iqn, _, _ = target.one_disk()
     fs = Mounted(t)
     fs.ctl("discovery", "add-target iqn.2026-11.test:by-hand portal=127.0.0.1:1")
-    fs.log_in(target.portal, iqn)
+    fs.log_in(target.portal, iqn, "persist=yes")
+    fs.ctl("persistent", "bind")
     t.sh(f"timeout 120 {WALK} {fs.point}")
 
 
@@ -27,7 +28,8 @@ def everything_can_be_read_twice(t):
     target = Tgtd(t)
     iqn, _, _ = target.one_disk(size=1 << 20)
     fs = Mounted(t)
-    fs.log_in(target.portal, iqn)
+    fs.log_in(target.portal, iqn, "persist=yes")
+    fs.ctl("persistent", "bind")
     seen = 0
     for top, dirs, names in os.walk(fs.point):
         for name in names:

@@ -66,9 +66,9 @@ def read_all(fd):
 
 
 class Mounted:
-    """@words: more command line. @config: text of the configuration file. @wait=False: do not insist that it starts."""
+    """@words: more command line. @config: text of the configuration file. @environ: more of that. @wait=False: do not insist that it starts."""
 
-    def __init__(self, t, *words, config="", name="iscsi", state=None, wait=True, point=None):
+    def __init__(self, t, *words, config="", name="iscsi", state=None, wait=True, point=None, environ=None):
         self.t, self.name = t, name
         self.program = program()
         self.point = point or t.path(name)
@@ -79,7 +79,7 @@ class Mounted:
         self.config = t.path(f"{name}.conf")
         with open(self.config, "w") as f:
             f.write(config)
-        self.environ = sanitizer_environ(t, name)
+        self.environ = dict(sanitizer_environ(t, name), **(environ or {}))
         self.command = [self.program, "-f", "-c", self.config, "-s", self.state, *words, self.point]
         self.process = t.start(self.command, self.log, env=self.environ)
         self.pid = self.process.pid

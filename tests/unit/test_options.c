@@ -183,7 +183,6 @@ static void test_options_not_there_yet_are_refused_plainly(void)
 {
 	static const char *const later[] = {
 		"instance=eth0",
-		"persist=yes",
 		"ipsec_required=true",
 		"security_flags=2",
 	};
