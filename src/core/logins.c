@@ -581,8 +581,8 @@ static void on_removed(void *arg, const GError *why)
 	g_free(r);
 }
 
-/* Takes @which, of struct saved_login *. What is under way for them ends at once; they show as long
- * as the file on disk has them. */
+/* Takes @which, of struct saved_login *. What is under way for them ends at once; they show as
+ * long as the file on disk has them. */
 static void remove_all(struct logins *l, GPtrArray *which, struct operation *op)
 {
 	struct removal *r = g_new0(struct removal, 1);
@@ -702,7 +702,7 @@ void logins_start(struct logins *l)
 		tell_target(l, x->target);
 		wait_ms(x, 0);
 	}
-	if (l->all)
+	if (l->all && l->daemon->conf.volumes_timeout_ms)
 		loop_timer_start(&l->late_timer, l->daemon->conf.volumes_timeout_ms);
 }
 

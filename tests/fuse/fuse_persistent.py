@@ -50,6 +50,8 @@ def a_login_with_persist_is_done_at_the_next_start(t):
     fs = Mounted(t)
     assert fs.ls("persistent", "logins") == [] and fs.read("persistent", "ready") == "yes"
     fs.discover(target.portal)
+    refuses(errno.EACCES, fs.ctl, fs.target(iqn), f"login user={USER} secret=wrong{SECRET} persist=yes")
+    assert fs.ls("persistent", "logins") == [], "what failed is not saved"
     reply = fs.ctl(fs.target(iqn), f"login user={USER} secret={SECRET} max_burst_length=65536 nop_interval=7 persist=yes")
     assert f"saved={iqn}" in reply, reply
     assert fs.ls("persistent", "logins") == [iqn] and state(fs, iqn) == "logged-in"
@@ -63,6 +65,8 @@ def a_login_with_persist_is_done_at_the_next_start(t):
     assert os.path.getsize(fs.disk(iqn, number)) == 16 << 20
     assert SECRET not in fs.read("persistent", "logins", iqn, "status.json")
     assert SECRET not in fs.read("events")
+    with open(os.path.join(fs.state, "logins.conf")) as f:
+        assert SECRET not in f.read()
     assert len(events(fs, "persistent-login")) == 1
     # It may be written back as it is.
     fs = again(t, fs, signal.SIGKILL, "third")

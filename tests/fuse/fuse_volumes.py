@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from uuid import uuid4
 
 from loops import attach, mounted_on, need_loops
 from mounted import Mounted, is_mounted, program, read_text, sanitizer_environ
@@ -155,7 +156,8 @@ def ready_when_a_target_that_starts_late_is_there(t):
     device = fs.read("targets", iqn, f"lun{number}", "block")
     a, b = t.path("a"), t.path("b")
     os.mkdir(b)
-    t.sh(f"mkfs.ext4 -q -F -L ours{os.getpid()} {device}")
+    uuid = str(uuid4())
+    t.sh(f"mkfs.ext4 -q -F -U {uuid} {device}")
     loop = t.sh(f"losetup -f --show {fs.disk(second, 1)}").stdout.strip()
     t.sh(f"mkfs.ext4 -q -F {loop}")
     with mounted_on(t, device, a), mounted_on(t, loop, b):
@@ -176,9 +178,8 @@ def ready_when_a_target_that_starts_late_is_there(t):
     wait_for(manager.is_ready, "ready", 90)
     assert ("MAINPID", str(fs.pid)) in manager.heard
     table = t.path("fstab")
-    device = fs.read("targets", iqn, f"lun{number}", "block")
     with open(table, "w") as f:
-        f.write(f"{device} {a} ext4 _netdev,noauto 0 0\n{fs.disk(second, 1)} {b} ext4 loop,_netdev,noauto 0 0\n")
+        f.write(f"UUID={uuid} {a} ext4 _netdev,noauto 0 0\n{fs.disk(second, 1)} {b} ext4 loop,_netdev,noauto 0 0\n")
     for place, text in ((a, "one\n"), (b, "two\n")):
         t.sh(f"timeout {LIMIT:.0f} mount -T {table} {place}")
         try:
