@@ -154,7 +154,7 @@ static const struct error_info table[] = {
 	      "if the text names a digest, log in with prefer or no; else ask for another "
 	      "value of the key, or ask who makes the target",
 	      "a text key of the target that breaks the rules",
-	      "unit test_login.test_login_bad_keys"),
+	      "conformance negotiate_6_refused_with_a_word"),
 	ERROR(INVALID_SENDTARGETS_TEXT, EPROTO, "The answer to SendTargets is not valid",
 	      "take a trace (`trace/ctl`) of a refresh: the answer breaks the rules and "
 	      "was dropped; update the target",

@@ -277,6 +277,15 @@ static gboolean take_arg(struct command *cmd, const char *word, GError **err)
 	return TRUE;
 }
 
+static const char *why_not(const struct verb *v, const char *name)
+{
+	const struct command_key *end = v->keys;
+
+	while (end && end->name)
+		end++;
+	return end && end->why_not ? end->why_not(name) : NULL;
+}
+
 static gboolean take_key(struct command *cmd, const char *word, size_t name_bytes,
 			 GString *shown, GError **err)
 {
@@ -286,7 +295,14 @@ static gboolean take_key(struct command *cmd, const char *word, size_t name_byte
 
 	if (!k) {
 		g_autoptr(GString) known = g_string_new(NULL);
+		g_autofree char *name = g_strndup(word, name_bytes);
+		const char *why = why_not(cmd->verb, name);
 
+		if (why) {
+			REFUSE(err, "%s:%s: %s", cmd->verb->name,
+			       presentable(word, name_bytes, buf), why);
+			return FALSE;
+		}
 		list_keys(cmd->verb, known);
 		REFUSE(err, "%s: unknown key%s; there are: %s", cmd->verb->name,
 		       presentable(word, name_bytes, buf), known->str);

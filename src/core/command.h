@@ -37,6 +37,9 @@ struct command_key {
 	bool is_secret;	     /* never shown again */
 	const char *help;
 	enum isdsc code; /* of a value it does not take; 0: ISDSC_INVALID_PARAMETER */
+	/* Of the row that ends verb->keys: why a key that is none of them cannot be given; it returns
+	 * NULL when nothing is known of it. */
+	const char *(*why_not)(const char *key);
 	bool is_owners;	 /* names a file of this host, or the like: command_check_writer() */
 };
 

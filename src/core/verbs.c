@@ -13,6 +13,7 @@
 #include "core/mcs.h"
 #include "core/reload.h"
 #include "core/persistent.h"
+#include "core/renegotiate.h"
 #include "core/target.h"
 #include "core/tmf.h"
 
@@ -367,103 +368,6 @@ static void run_reset_target(struct object *obj, const struct command *cmd,
 	operation_finish(op, err);
 }
 
-/* What may be changed in a session that lives. */
-static const struct command_key set_keys[] = {
-	{ "connect_timeout", COMMAND_SECONDS, .help = "of a TCP connect; 0: no limit" },
-	{ "login_timeout", COMMAND_SECONDS, .help = "of a login" },
-	{ "logout_timeout", COMMAND_SECONDS, .help = "of a logout" },
-	{ "text_timeout", COMMAND_SECONDS, .help = "of a text exchange" },
-	{ "nop_interval", COMMAND_SECONDS, .help = "silence before we ping; 0: never" },
-	{ "nop_timeout", COMMAND_SECONDS, .help = "of a ping" },
-	{ "command_timeout", COMMAND_SECONDS, .help = "of a SCSI command, retries included" },
-	{ "max_recv_data_segment_length", COMMAND_NUMBER, 512, 16777215,
-	  .help = "bytes of data in a PDU that we accept: negotiated anew" },
-	{ 0 },
-};
-
-/* A ping makes a connection notice a new interval. */
-static void apply_timeouts(struct nexus *n)
-{
-	for (GList *l = n->session->conns; l; l = l->next)
-		conn_ping(l->data, NULL, NULL);
-	for (GList *l = n->target->luns; l; l = l->next)
-		if (lun_has_session(l->data, n->session))
-			lun_take_timeout(l->data, n->session);
-}
-
-static void set_timeouts(struct nexus *n, const struct command *cmd)
-{
-	struct session_timeouts *t = &n->session->config.timeouts;
-
-	t->connect_ms = command_ms(cmd, "connect_timeout", t->connect_ms);
-	t->login_ms = command_ms(cmd, "login_timeout", t->login_ms);
-	t->logout_ms = command_ms(cmd, "logout_timeout", t->logout_ms);
-	t->text_ms = command_ms(cmd, "text_timeout", t->text_ms);
-	t->nop_interval_ms = command_ms(cmd, "nop_interval", t->nop_interval_ms);
-	t->nop_timeout_ms = command_ms(cmd, "nop_timeout", t->nop_timeout_ms);
-	t->command_ms = command_ms(cmd, "command_timeout", t->command_ms);
-	apply_timeouts(n);
-}
-
-struct negotiation {
-	struct operation *op;
-	uint32_t segment_bytes;
-};
-
-/* What was agreed on is what further connections ask for, too. */
-static void on_negotiated(struct session *s, const GError *err, void *arg)
-{
-	struct negotiation *n = arg;
-
-	if (!err)
-		s->config.wishes.max_recv_data_segment_length = n->segment_bytes;
-	operation_finish(n->op, err ? g_error_copy(err) : NULL);
-	operation_unref(n->op);
-	g_free(n);
-}
-
-static void negotiate(struct nexus *n, uint32_t segment_bytes, struct operation *op)
-{
-	g_autofree char *pair =
-		g_strdup_printf("MaxRecvDataSegmentLength=%" G_GUINT32_FORMAT, segment_bytes);
-	const char *const pairs[] = { pair, NULL };
-	struct negotiation *x = g_new0(struct negotiation, 1);
-	GError *err = NULL;
-	int r = session_negotiate(n->session, pairs, on_negotiated, x);
-
-	x->op = op;
-	x->segment_bytes = segment_bytes;
-	if (r == 0) {
-		operation_ref(op);
-		return;
-	}
-	g_free(x);
-	error_set_errno(&err, ISDSC_CONNECTION_FAILED, -r, "%s: session %u: %s",
-			n->target->name, n->session->sid, g_strerror(-r));
-	operation_finish(op, err);
-}
-
-static void run_set(struct object *obj, const struct command *cmd, struct operation *op)
-{
-	struct nexus *n = to_nexus(obj, op);
-	GError *err = NULL;
-	uint64_t bytes;
-
-	if (!n)
-		return;
-	if (!g_hash_table_size(cmd->keys)) {
-		error_set(&err, ISDSC_MISSING_PARAMETER, "set: nothing to set");
-		operation_finish(op, err);
-		return;
-	}
-	set_timeouts(n, cmd);
-	bytes = command_number(cmd, "max_recv_data_segment_length", 0);
-	if (bytes)
-		negotiate(n, (uint32_t)bytes, op);
-	else
-		operation_finish(op, NULL);
-}
-
 const struct verb session_verbs[] = {
 	{ "logout", "", 0, 0, force_key, NULL, run_session_logout, "end this session" },
 	{ "add-connection", "", 0, 0, mcs_add_keys, NULL, run_add_connection,
@@ -476,7 +380,7 @@ const struct verb session_verbs[] = {
 	{ "rescan", "", 0, 0, NULL, NULL, run_rescan, "look at the LUNs again" },
 	{ "reset", "target-warm|target-cold", 1, 1, NULL, NULL, run_reset_target,
 	  "all units of the target, for all initiators" },
-	{ "set", "", 0, 0, set_keys, NULL, run_set,
+	{ "set", "", 0, 0, renegotiate_keys, NULL, renegotiate_run,
 	  "change time-outs, in force at once, or negotiate" },
 	{ 0 },
 };

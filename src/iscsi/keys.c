@@ -222,7 +222,8 @@ static gboolean receive_refusal(struct keys *k, const struct key_row *row, const
 	if (!strcmp(value, "NotUnderstood"))
 		return keytable_wrong(err, row->name, value,
 				      "every key of RFC 7143 must be understood");
-	if (!row->kind->accept && strcmp(value, "Irrelevant"))
+	if (!row->kind->accept &&
+	    (strcmp(value, "Irrelevant") || k->stage == KEYS_FULL_FEATURE))
 		return keytable_wrong(err, row->name, value,
 				      "the target refuses what we declared");
 	return !row->kind->refused || row->kind->refused(k, row, value, err);

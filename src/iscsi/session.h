@@ -113,7 +113,9 @@ enum text_turn {
 };
 typedef enum text_turn session_text_turn_fn(struct session *s, const GByteArray *text, bool is_final,
 					    GByteArray *reply, void *arg, GError **err);
-typedef void session_negotiated_fn(struct session *s, const GError *err, void *arg);
+/* @answers: lines "KEY=VALUE" of what the target said to keys of ours that no RFC has; may be "". */
+typedef void session_negotiated_fn(struct session *s, const GError *err, const char *answers,
+				   void *arg);
 typedef void session_text_fn(struct session *s, const GByteArray *answer, const GError *err,
 			     void *arg);
 
@@ -268,10 +270,13 @@ int session_text(struct session *s, const void *request, uint32_t bytes, session
 
 /* Renegotiate in full feature phase (6.4, session_negotiate.c): offer @pairs ("Key=value", NULL at the
  * end) to the target, take its answer and what it offers itself. Keys that may be: those of use ALL
- * that are ours, MaxRecvDataSegmentLength and InitiatorAlias; @pairs NULL: the first, as it is. A
- * refusal (Reject) leaves all as it was; it is tried a few times. @done runs later, once. No
- * answer ends the connection (tgtd and LIO end it at once). -EINVAL: another key, a bad value;
- * -ENOTCONN. */
+ * that are ours, MaxRecvDataSegmentLength (13.12), which each connection negotiates, one after the
+ * other, and InitiatorAlias (13.7), and at most SESSION_OWN_KEYS private ones, X-... (13.22), which
+ * one of them tells; @pairs NULL: the first, as it is, on one. A refusal (Reject) leaves all as it
+ * was on that connection, and those after it are not asked; it is tried a few times. @done runs
+ * later, once. No answer ends the connection (tgtd and LIO end it at once). -EINVAL: another key,
+ * a bad value; -ENOTCONN. */
+#define SESSION_OWN_KEYS 8
 int session_negotiate(struct session *s, const char *const *pairs, session_negotiated_fn *done,
 		      void *arg);
 

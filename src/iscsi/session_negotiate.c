@@ -23,14 +23,21 @@
 #define AGAIN_MS 200
 #define BUSY_MS 20
 #define ALIAS_BYTES_MAX 255
+#define KEY_BYTES_MAX 63   /* 6.1 */
+#define OWN_BYTES_MAX 1024 /* of a private key with its value */
+#define ANSWERS_MAX 16384
 
 struct negotiation {
 	struct list link; /* session->negotiations */
 	struct session *session; /* references, both */
 	struct conn *conn;
 	struct keys_wishes wishes;
-	char *alias; /* NULL: is not told */
+	GList *rest;	     /* connections after this one, references */
+	char *alias;	     /* NULL: is not told */
+	GPtrArray *own;	     /* "X-...=...": private keys, of the first connection as the alias is */
+	GString *answers;    /* to those */
 	struct keys *keys; /* of this try */
+	bool is_everywhere; /* every connection of the session is to have it */
 	unsigned tries;
 	int64_t limit_ms; /* for an answer */
 	GError *error;	  /* of the last try */
@@ -52,14 +59,24 @@ static struct negotiation *negotiation_new(struct session *s, struct conn *c)
 	n->wishes = s->config.wishes;
 	n->wishes.max_recv_data_segment_length = c->values.max_recv_data_segment_length;
 	n->limit_ms = s->config.timeouts.text_ms;
+	n->own = g_ptr_array_new_with_free_func(g_free);
+	n->answers = g_string_new(NULL);
 	loop_timer_init(s->loop, &n->timer, negotiation_expired);
 	list_push_tail(&s->negotiations, &n->link);
 	return n;
 }
 
+static void conn_unref(void *c)
+{
+	object_unref(&((struct conn *)c)->obj);
+}
+
 static void negotiation_free(struct negotiation *n)
 {
 	list_remove(&n->link);
+	g_list_free_full(n->rest, conn_unref);
+	g_ptr_array_unref(n->own);
+	g_string_free(n->answers, TRUE);
 	loop_timer_done(&n->timer);
 	keys_free(n->keys);
 	g_clear_error(&n->error);
@@ -69,13 +86,35 @@ static void negotiation_free(struct negotiation *n)
 	g_free(n);
 }
 
+/* To the next connection, if there is one that still can. */
+static bool goes_on(struct negotiation *n)
+{
+	while (!n->error && n->rest) {
+		struct conn *before = n->conn;
+
+		n->conn = n->rest->data;
+		n->rest = g_list_delete_link(n->rest, n->rest);
+		object_unref(&before->obj);
+		if (!conn_is_usable(n->conn))
+			continue; /* it logs in anew, and asks for the same then */
+		n->tries = 0;
+		g_clear_pointer(&n->alias, g_free);
+		g_ptr_array_set_size(n->own, 0);
+		loop_timer_start(&n->timer, 0);
+		return true;
+	}
+	return false;
+}
+
 static void negotiation_end(struct negotiation *n)
 {
+	if (goes_on(n))
+		return;
 	if (n->error)
 		log_warning("session %u %s: negotiation: %s", n->session->sid, n->conn->remote,
 			    n->error->message);
 	if (n->done)
-		n->done(n->session, n->error, n->arg);
+		n->done(n->session, n->error, n->answers->str, n->arg);
 	negotiation_free(n);
 }
 
@@ -85,7 +124,8 @@ static void negotiation_end(struct negotiation *n)
 static void update_params(GString *params, const GString *now)
 {
 	static const char *const keys[] = { "MaxRecvDataSegmentLength ",
-					    "MaxXmitDataSegmentLength " };
+					    "MaxXmitDataSegmentLength ",
+					    "TargetAlias " };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
 		const char *from = strstr(now->str, keys[i]);
@@ -131,10 +171,30 @@ static void offer(struct negotiation *n, GByteArray *out)
 	keys_offer(n->keys, out);
 	if (n->alias)
 		keys_append(out, "InitiatorAlias", n->alias);
+	for (unsigned i = 0; i < n->own->len; i++) {
+		const char *pair = n->own->pdata[i];
+
+		g_byte_array_append(out, (const uint8_t *)pair, (guint)strlen(pair) + 1);
+	}
+	g_string_truncate(n->answers, 0);
+}
+
+/* An answer to a private key of ours. */
+static bool is_own(const struct negotiation *n, const char *key)
+{
+	size_t bytes = strlen(key);
+
+	for (unsigned i = 0; i < n->own->len; i++) {
+		const char *pair = n->own->pdata[i];
+
+		if (!strncmp(pair, key, bytes) && pair[bytes] == '=')
+			return true;
+	}
+	return false;
 }
 
 struct turn {
-	struct keys *keys;
+	struct negotiation *n;
 	GByteArray *reply; /* NULL: none is possible any more */
 };
 
@@ -142,14 +202,21 @@ static gboolean take_key(void *arg, const char *key, const char *value, GError *
 {
 	struct turn *turn = arg;
 
-	return keys_receive(turn->keys, key, value, turn->reply, err);
+	if (!is_own(turn->n, key))
+		return keys_receive(turn->n->keys, key, value, turn->reply, err);
+	if (turn->n->answers->len + strlen(key) + strlen(value) > ANSWERS_MAX) {
+		error_set(err, ISDSC_INVALID_TEXT_KEY, "%s is answered too often", key);
+		return FALSE;
+	}
+	g_string_append_printf(turn->n->answers, "%s=%s\n", key, value);
+	return TRUE;
 }
 
 static enum text_turn on_turn(struct session *s, const GByteArray *text, bool is_final,
 			      GByteArray *reply, void *arg, GError **err)
 {
 	struct negotiation *n = arg;
-	struct turn turn = { .keys = n->keys, .reply = is_final ? NULL : reply };
+	struct turn turn = { .n = n, .reply = is_final ? NULL : reply };
 	GError *wrong = NULL;
 
 	(void)s;
@@ -234,14 +301,29 @@ static void negotiation_expired(struct loop_timer *timer)
 
 /* --- who asks for it --- */
 
+/* 13.22, and the characters of 6.1 */
+static bool is_private(const char *pair, const char *equals)
+{
+	size_t bytes = (size_t)(equals - pair);
+
+	return g_str_has_prefix(pair, "X-") && bytes > 2 && bytes <= KEY_BYTES_MAX &&
+	       strspn(pair, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+			    ".-+@_") == bytes &&
+	       strlen(pair) <= OWN_BYTES_MAX;
+}
+
 /* One "Key=value" of session_negotiate(). */
 static bool take_pair(struct negotiation *n, const char *pair)
 {
 	const char *value = strchr(pair, '=');
 	uint64_t number;
 
-	if (!value++)
+	if (!value)
 		return false;
+	if (is_private(pair, value++)) {
+		g_ptr_array_add(n->own, g_strdup(pair));
+		return n->own->len <= SESSION_OWN_KEYS;
+	}
 	if (g_str_has_prefix(pair, "InitiatorAlias=")) {
 		g_free(n->alias);
 		n->alias = g_strdup(value);
@@ -251,6 +333,7 @@ static bool take_pair(struct negotiation *n, const char *pair)
 	    text_parse_u64(value, 512, ISCSI_DSL_MAX, &number) < 0)
 		return false;
 	n->wishes.max_recv_data_segment_length = (uint32_t)number;
+	n->is_everywhere = true;
 	return true;
 }
 
@@ -267,6 +350,11 @@ int session_negotiate(struct session *s, const char *const *pairs, session_negot
 		if (!take_pair(n, *pairs)) {
 			negotiation_free(n);
 			return -EINVAL;
+		}
+	for (GList *l = s->conns; n->is_everywhere && l; l = l->next)
+		if (l->data != c && conn_is_usable(l->data)) {
+			object_ref(&((struct conn *)l->data)->obj);
+			n->rest = g_list_append(n->rest, l->data);
 		}
 	n->done = done;
 	n->arg = arg;

@@ -148,6 +148,10 @@ void session_text_answered(struct session *s, const struct pdu_text_response *p,
 
 	if (!c)
 		return;
+	/* istgt counts an immediate Text Request (4.2.2.1: it must not), and then drops the connection
+	 * at the next command. The number it has left out was given to nobody. */
+	if (x->task.is_immediate && p->exp_cmd_sn == s->cmd_sn + 1)
+		s->cmd_sn = p->exp_cmd_sn;
 	x->empty_answers = p->data_bytes ? 0 : x->empty_answers + 1;
 	if (p->data_bytes > TEXT_ANSWER_MAX - x->answer->len) {
 		conn_protocol_error(c, "a text answer of more than %u bytes", TEXT_ANSWER_MAX);

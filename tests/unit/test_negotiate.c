@@ -7,12 +7,14 @@
 
 static unsigned calls;
 static char error[256]; /* of the last; "": none */
+static char answers[256];
 
-static void on_done(struct session *s, const GError *err, void *arg)
+static void on_done(struct session *s, const GError *err, const char *told, void *arg)
 {
 	(void)s;
 	(void)arg;
 	calls++;
+	g_strlcpy(answers, told, sizeof(answers));
 	g_strlcpy(error, err ? err->message : "", sizeof(error));
 }
 
@@ -223,6 +225,47 @@ static void test_negotiate_when_the_target_asks(void)
 	log_out();
 }
 
+/* istgt: an immediate request counts there, and the next command has to have the number after. */
+static void test_negotiate_with_a_target_that_counts_immediate_requests(void)
+{
+	uint8_t r[48] = { 0x24, 0x80 };
+	struct probe *p;
+	uint32_t next;
+
+	log_in(0, false, NULL, 30000);
+	begin(larger);
+	next = get_be32(bhs + 24);
+	exp_cmd_sn = next + 1;
+	put_numbers(r, get_be32(bhs + 16), stat_sn++);
+	put_be32(r + 20, NONE);
+	say(r, "MaxRecvDataSegmentLength=512", 29);
+	until_done();
+	CU_ASSERT_STRING_EQUAL(error, "");
+	p = probe_send(TASK_NO_DATA, 0);
+	CU_ASSERT_EQUAL(get_be32(bhs + 24), next + 1);
+	session_close(session);
+	until(p, 1);
+	free(p);
+	log_out();
+}
+
+static void test_negotiate_private_keys(void)
+{
+	static const char *const pairs[] = { "X-org.x.colour=any", NULL };
+	static const char *const wrong[][2] = { { "X-=1" }, { "X-org.x y=1" }, { "Y-org.x=1" } };
+
+	log_in(0, false, NULL, 30000);
+	for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++)
+		CU_ASSERT_EQUAL(session_negotiate(session, wrong[i], on_done, NULL), -EINVAL);
+	begin(pairs);
+	CU_ASSERT_TRUE(IS_TEXT("MaxRecvDataSegmentLength=1048576\0X-org.x.colour=any"));
+	say_text(0x80, NONE, "X-org.x.colour=blue", 20);
+	until_done();
+	CU_ASSERT_STRING_EQUAL(error, "");
+	CU_ASSERT_STRING_EQUAL(answers, "X-org.x.colour=blue\n");
+	log_out();
+}
+
 static unsigned texts;
 
 static void on_text(struct session *s, const GByteArray *answer, const GError *err, void *arg)
@@ -267,5 +310,7 @@ UNIT_MAIN("negotiate", UNIT(test_negotiate_both_sides_take_effect_at_the_end),
 	  UNIT(test_negotiate_an_illegal_answer_changes_nothing),
 	  UNIT(test_negotiate_refuses_what_is_not_for_this_phase),
 	  UNIT(test_negotiate_when_the_target_asks),
+	  UNIT(test_negotiate_with_a_target_that_counts_immediate_requests),
+	  UNIT(test_negotiate_private_keys),
 	  UNIT(test_negotiate_waits_for_another_text_exchange),
 	  UNIT(test_negotiate_asked_logout_is_told))
