@@ -132,6 +132,7 @@ void attr_print(const struct attr_dir *dir, const struct attr *row, struct objec
 	case ATTR_EVENTS:
 		event_print(container_of(o, struct daemon, obj)->events, out);
 		break;
+	case ATTR_EVENTS_PIPE:
 	case ATTR_DISK:
 	case ATTR_DIR:
 	case ATTR_TYPES:

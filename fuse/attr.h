@@ -22,7 +22,8 @@ enum attr_type {
 	ATTR_CTL,    /* verbs: attr_verbs() */
 	ATTR_ERROR,  /* the object's last failures */
 	ATTR_STATUS, /* everything of the directory as JSON */
-	ATTR_EVENTS, /* of the daemon: reading on at the end gives what has happened since */
+	ATTR_EVENTS,	  /* of the daemon: event_file.h */
+	ATTR_EVENTS_PIPE, /* the same: reading waits for the next */
 	ATTR_DISK,   /* the data of a lun: blkio.h */
 	ATTR_DIR,
 	ATTR_LINK, /* show() gives where to, without a newline */
@@ -62,6 +63,7 @@ struct attr {
 	/* For whoever runs the daemon alone: @mode and owner are so whatever the mount options
 	 * uid=, gid= and umask= say. */
 	bool is_owners;
+	bool is_json; /* ATTR_EVENTS, ATTR_EVENTS_PIPE: a JSON object a line */
 };
 
 /* Told of one entry after the other. */

@@ -19,7 +19,6 @@
 
 #include "base/log.h"
 #include "core/daemon.h"
-#include "core/event.h"
 #include "core/lun.h"
 #include "core/usage.h"
 #include "fuse/handle.h"
@@ -242,11 +241,13 @@ struct fs *fs_new(struct loop *l, struct daemon *d, const struct fs_config *c,
 	fs->arg = arg;
 	list_init(&fs->handles);
 	texts_init(&fs->texts, l);
+	event_files_init(&fs->event_files, d);
 	loop_call_init(&fs->ready_call, on_ready);
 	clock_gettime(CLOCK_REALTIME, &fs->started);
 	if (blkio_init(&fs->blkio, d->conf.io_depth, d->worker, on_room) < 0) {
 		error_set(err, ISDSC_OUT_OF_RESOURCES, "no memory for %u I/O buffers",
 			  d->conf.io_depth);
+		event_files_end(&fs->event_files);
 		texts_done(&fs->texts);
 		g_free(fs);
 		return NULL;
@@ -334,6 +335,7 @@ void fs_unmount(struct fs *fs)
 	bool is_left;
 
 	loop_call_cancel(&fs->ready_call);
+	event_files_end(&fs->event_files);
 	loop_fd_remove(&fs->watch);
 	fs->state = FS_ENDED;
 	if (fs->blkio.fd < 0)
@@ -388,20 +390,6 @@ static void stat_disk(const struct object *o, struct stat *st)
 	st->st_blksize = (blksize_t)lun_block_size_hint(lun);
 }
 
-/* `tail -f` looks at time and size to know that there is more. */
-static void stat_events(const struct object *o, struct stat *st)
-{
-	const struct daemon *d = container_of(o, const struct daemon, obj);
-	int64_t us = event_log_time_us(d->events);
-
-	st->st_size = (off_t)event_log_bytes(d->events);
-	if (!us)
-		return;
-	st->st_mtim.tv_sec = us / G_USEC_PER_SEC;
-	st->st_mtim.tv_nsec = us % G_USEC_PER_SEC * 1000;
-	st->st_ctim = st->st_mtim;
-}
-
 void fs_stat(const struct fs *fs, const struct object *o, const struct attr *row,
 	     struct stat *ret)
 {
@@ -419,8 +407,8 @@ void fs_stat(const struct fs *fs, const struct object *o, const struct attr *row
 	permissions_apply(&fs->config.permissions, row, ret);
 	if (row->type == ATTR_CTL)
 		ret->st_blksize = CTL_BLOCK_BYTES;
-	if (row->type == ATTR_EVENTS)
-		stat_events(o, ret);
+	if (event_file_is(row))
+		event_file_stat(fs->daemon, row, ret);
 	if (row->type == ATTR_DISK)
 		stat_disk(o, ret);
 }

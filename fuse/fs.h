@@ -35,6 +35,7 @@
 #include "base/loop.h"
 #include "core/daemon.h"
 #include "fuse/blkio.h"
+#include "fuse/event_file.h"
 #include "fuse/interrupt.h"
 #include "fuse/node.h"
 #include "fuse/permissions.h"
@@ -62,6 +63,7 @@ struct fs {
 	struct node_table nodes;
 	struct list handles;	 /* open files */
 	struct texts texts;	 /* what they say */
+	struct event_files event_files;
 	struct timespec started; /* the time of every file */
 	bool has_direct_open;	 /* see FS_DIRECT_OPEN_MINOR */
 	bool has_writeback;	 /* cache=back is in force */

@@ -9,6 +9,7 @@
  * this thread could dead-lock (architecture). Attributes of `disk` are, for a second. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -216,13 +217,10 @@ static bool keeps_cache(const struct node *n)
 	return n->cached > 1 && n->cached == l->open_cached && !l->disk->luns->next;
 }
 
-/* libfuse 3.14 knows no FOPEN_PARALLEL_DIRECT_WRITES: the answer as the kernel wants it. */
-static int reply_open_direct(fuse_req_t req, const struct handle *h)
+/* libfuse 3.14 knows not all of these flags: the answer as the kernel wants it. */
+static int reply_open_flags(fuse_req_t req, const struct handle *h, uint32_t flags)
 {
-	struct fuse_open_out out = {
-		.fh = (uintptr_t)h,
-		.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES,
-	};
+	struct fuse_open_out out = { .fh = (uintptr_t)h, .open_flags = flags };
 
 	return fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
@@ -232,7 +230,11 @@ static int reply_open(fuse_req_t req, const struct handle *h, struct fuse_file_i
 	const struct attr *row = h->node->row;
 
 	if (row->type == ATTR_DISK && !h->is_cached)
-		return reply_open_direct(req, h);
+		return reply_open_flags(req, h, FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES);
+	/* Without a file position no reader waits for another one in the kernel, deaf to signals. */
+	if (row->type == ATTR_EVENTS_PIPE)
+		return reply_open_flags(req, h,
+					FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM);
 	fi->fh = (uintptr_t)h;
 	fi->keep_cache = row->type == ATTR_DISK && keeps_cache(h->node);
 	fi->direct_io = row->type != ATTR_DISK;
@@ -279,12 +281,28 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 }
 
+/* What is no disk and no ctl never makes anybody wait, but for the files of events. */
+static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+		    struct fuse_pollhandle *poll)
+{
+	struct handle *h = handle_of(fi);
+
+	(void)ino;
+	if (event_file_is(h->node->row)) {
+		fuse_reply_poll(req, event_file_poll(h, poll));
+		return;
+	}
+	if (poll)
+		fuse_pollhandle_destroy(poll);
+	fuse_reply_poll(req, POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);
+}
+
 /* Of a disk: blkio.c has taken those. */
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
 	(void)ino;
-	handle_read(handle_of(fi), req, size, offset);
+	handle_read(handle_of(fi), req, size, offset, fi->flags);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *text, size_t size,
@@ -458,6 +476,7 @@ const struct fuse_lowlevel_ops fsops = {
 	.rename = op_rename,
 	.link = op_link,
 	.open = op_open,
+	.poll = op_poll,
 	.read = op_read,
 	.write = op_write,
 	.fsync = op_fsync,

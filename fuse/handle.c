@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "core/daemon.h"
-#include "core/event.h"
 #include "core/lun.h"
 #include "core/reservation.h"
 #include "fuse/fs.h"
@@ -125,11 +124,6 @@ static struct handle *handle_new(struct fs *fs, struct node *n)
 	return h;
 }
 
-static struct event_log *events_of(const struct node *n)
-{
-	return container_of(n->obj, struct daemon, obj)->events;
-}
-
 static int make_text(struct handle *h)
 {
 	struct texts *texts = &h->fs->texts;
@@ -144,11 +138,12 @@ static int make_text(struct handle *h)
 	/* Control files open always: who could let go of anything otherwise? */
 	if (n->row->type != ATTR_CTL && texts_is_full(texts))
 		return -ENFILE;
+	if (event_file_is(n->row)) {
+		event_file_open(h);
+		return 0;
+	}
 	s = g_string_new(NULL);
-	if (n->row->type == ATTR_EVENTS)
-		h->events_seen = event_print_after(events_of(n), 0, s);
-	else
-		attr_print(n->dir, n->row, n->obj, s);
+	attr_print(n->dir, n->row, n->obj, s);
 	h->text = texts_new(texts, s);
 	if (is_shared)
 		texts_keep(texts, n->ino, h->text);
@@ -316,6 +311,7 @@ void handle_free(struct handle *h)
 	if (h->tail && !h->split_error)
 		report_tail(h);
 	drop_tail(h);
+	event_file_close(h);
 	if (h->text)
 		g_bytes_unref(h->text);
 	if (h->entries)
@@ -327,47 +323,16 @@ void handle_free(struct handle *h)
 
 /* --- reading --- */
 
-static void print_events(struct handle *h, uint64_t after)
-{
-	GString *s = g_string_new(NULL);
-
-	h->events_seen = event_print_after(events_of(h->node), after, s);
-	g_bytes_unref(h->text);
-	h->text = texts_new(&h->fs->texts, s);
-}
-
-/* `events` grows. Its size (fs.c) counts all lines that there ever were, of which the text has
- * what was not dropped: so that is at the end of the file for whoever reads there first (tail),
- * and at the start for whoever begins with that. What is read past the text follows it. Returns
- * the place of @from in the text. */
-static size_t place_events(struct handle *h, uint64_t from)
-{
-	uint64_t end;
-
-	if (from == 0 ? h->text_start > 0 : !h->is_placed) {
-		print_events(h, 0);
-		end = from ? event_log_bytes(events_of(h->node)) : g_bytes_get_size(h->text);
-		h->text_start = end - g_bytes_get_size(h->text);
-	}
-	h->is_placed = true;
-	end = h->text_start + g_bytes_get_size(h->text);
-	if (from < h->text_start)
-		return g_bytes_get_size(h->text); /* dropped: nothing is read */
-	if (from >= end) {
-		print_events(h, h->events_seen);
-		h->text_start = end;
-	}
-	return (size_t)(from - h->text_start);
-}
-
-void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset)
+void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, int flags)
 {
 	size_t from = h->has_cursor ? h->cursor : (size_t)offset, left;
 	const char *text;
 	gsize bytes;
 
-	if (h->node->row->type == ATTR_EVENTS)
-		from = place_events(h, from);
+	if (event_file_is(h->node->row)) {
+		event_file_read(h, req, size, (uint64_t)offset, flags);
+		return;
+	}
 	text = g_bytes_get_data(h->text, &bytes);
 	left = from < bytes ? bytes - from : 0;
 	if (size > left)
@@ -451,6 +416,7 @@ static void run_lines(struct handle *h, fuse_req_t req, const char *text, size_t
 	attr_place(h->node->dir, o, place);
 	h->script = script_run(h->fs->loop, o, verbs, text, len, script_done, h);
 	script_set_place(h->script, place->str);
+	script_set_daemon(h->script, h->fs->daemon);
 	/* Both: whoever opened it may have handed it to a program that writes, with more rights,
 	 * what he made up (sudo's messages), or less. */
 	if (h->is_owners && is_owner(fuse_req_ctx(req)))

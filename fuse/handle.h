@@ -25,6 +25,7 @@
 #include <sys/types.h>
 
 #include "base/list.h"
+#include "fuse/event_file.h"
 #include "fuse/interrupt.h"
 
 struct fs;
@@ -46,10 +47,7 @@ struct handle {
 	uint64_t losses_told;  /* of the disk's losses: disk.h */
 	/* texts */
 	GBytes *text; /* of fs->texts */
-	/* of `events`, which goes on (see place_events() in handle.c) */
-	bool is_placed;	      /* something has been read */
-	uint64_t text_start;  /* where in the file @text is */
-	uint64_t events_seen; /* seq of the last one in @text */
+	struct event_reader events;
 	size_t cursor;	      /* where the next read is, if @has_cursor */
 	bool has_cursor;      /* a ctl, or a written value: the file offset does not count */
 	struct operation *op; /* asks what the open has to wait for; NULL */
@@ -89,8 +87,8 @@ bool handle_is_busy(const struct handle *h);
 /* Not while it is busy. */
 void handle_free(struct handle *h);
 
-/* Answers @req from the text. */
-void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset);
+/* Answers @req from the text; a pipe's when there is something. @flags are open(2)'s, of now. */
+void handle_read(struct handle *h, fuse_req_t req, size_t size, off_t offset, int flags);
 /* Answers @req, at once or when the command has ended. */
 void handle_write(struct handle *h, fuse_req_t req, const char *text, size_t len);
 /* Break off the open or the command under way, if any: EINTR, somebody pressed Ctrl-C; EBUSY, the

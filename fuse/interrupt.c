@@ -39,7 +39,9 @@ enum interrupt_kind interrupt_judge(const char *status)
 	pending &= ~mask_of(status, "\nSigBlk:") & ~mask_of(status, "\nSigIgn:");
 	if (pending & ~caught & ~harmless)
 		return INTERRUPT_KILLED;
-	return pending & asking ? INTERRUPT_ASKED : INTERRUPT_NONE;
+	if (pending & asking)
+		return INTERRUPT_ASKED;
+	return pending & caught ? INTERRUPT_CAUGHT : INTERRUPT_NONE;
 }
 
 static bool is_meant(const struct interrupt *i)

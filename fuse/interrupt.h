@@ -22,6 +22,7 @@
 
 enum interrupt_kind {
 	INTERRUPT_NONE,	  /* no signal that matters */
+	INTERRUPT_CAUGHT, /* another one that the program catches: its handler waits for us */
 	INTERRUPT_ASKED,  /* INT, TERM, HUP, QUIT or ALRM, which the program catches */
 	INTERRUPT_KILLED, /* one that ends the program, whatever it would like */
 };

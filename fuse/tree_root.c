@@ -90,6 +90,9 @@ static const struct attr root_attrs[] = {
 	ATTR_STATUS_ROW,
 	ATTR_FILE("version", ATTR_JSON_TEXT, show_version),
 	{ "events", ATTR_EVENTS, .mode = 0444 },
+	{ "events.json", ATTR_EVENTS, .mode = 0444, .is_json = true },
+	{ "events_pipe", ATTR_EVENTS_PIPE, .mode = 0444 },
+	{ "events_pipe.json", ATTR_EVENTS_PIPE, .mode = 0444, .is_json = true },
 	{ "initiator", ATTR_DIR, 0555, .dir = &initiator_dir, .object = initiator_of },
 	{ "discovery", ATTR_DIR, 0555, .dir = &tree_discovery_dir, .object = discovery_of },
 	{ "persistent", ATTR_DIR, 0555, .dir = &tree_persistent_dir, .object = persistent_of },
@@ -112,6 +115,7 @@ static const struct attr_dir root_dir = {
 		"by-id/      every LUN, by its worldwide name\n"
 		"persistent/ what is done at each start, and waited for\n"
 		"events      what happened, a line each: tail -f events\n"
+		"events_pipe the next events: reading waits for them\n"
 		"\n"
 		"In each directory: `cat ctl` prints the commands that can be written to it,\n"
 		"`error` holds the last failures and what to do about them, status.json has\n"

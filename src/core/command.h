@@ -19,6 +19,7 @@
 #include "base/object.h"
 #include "core/operation.h"
 
+struct daemon;
 struct command;
 
 enum command_key_type {
@@ -129,6 +130,8 @@ void script_set_place(struct script *s, const char *place);
 /* Root, or the user whom the daemon runs as, has written it; else a verb or key that is_owners is
  * refused. Right after script_run(). */
 void script_set_owner(struct script *s);
+/* Lines that fail are events of @d: request-failed. */
+void script_set_daemon(struct script *s, struct daemon *d);
 /* EINTR: the writer was interrupted (or is gone); EBUSY: the daemon ends. done() still runs. */
 void script_cancel(struct script *s, int errno_value);
 

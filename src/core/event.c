@@ -285,7 +285,7 @@ static const struct row own_rows[EVENT_OWN_END - FIRST_OWN] = {
 		NEVER("There is no driver that calls a service up: both are one program.") },
 	OWN(EVENT_REQUEST_FAILED) = { WARNING, "request-failed",
 		"A command written to a control file failed; its error is told.",
-		SILENT },
+		RAISED("fuse_events.refused_commands_are_events") },
 	OWN(EVENT_STATIC_FAILED) = { ERROR, "static-discovery-failed",
 		"Targets entered by hand could not be brought back.",
 		SILENT },
@@ -406,10 +406,12 @@ const char *event_severity_name(enum event_severity s)
 /* ---- the ring ---- */
 
 struct event_log {
-	uint64_t bytes;	    /* of the lines of all that there were */
+	uint64_t bytes[EVENT_FORMATS]; /* of the lines of all that there were */
 	uint64_t last;	    /* seq of the newest; 0: none. Seq n is in ring[n % EVENT_RING] */
 	int64_t log_second; /* the log had @log_lines in this second, and lost @log_lost */
 	unsigned log_lines, log_lost;
+	void (*watch)(void *arg);
+	void *watch_arg;
 	struct event ring[EVENT_RING];
 };
 
@@ -423,21 +425,49 @@ void event_log_free(struct event_log *e)
 	g_free(e);
 }
 
-#define LINE_MAX_BYTES (EVENT_TEXT_MAX + 128)
+#define LINE_MAX_BYTES (2 * EVENT_TEXT_MAX + 256)
 
-/* The line of @v; its length without the NUL. */
-static size_t format_line(const struct event *v, char line[LINE_MAX_BYTES])
+static void format_time(int64_t time_us, char ret[40])
 {
-	time_t seconds = (time_t)(v->time_us / G_USEC_PER_SEC);
-	char when[32] = "-";
+	time_t seconds = (time_t)(time_us / G_USEC_PER_SEC);
+	char when[24] = "-";
 	struct tm tm;
-	int n;
 
 	if (gmtime_r(&seconds, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-	n = snprintf(line, LINE_MAX_BYTES, "%s.%03dZ %s %u %s %s\n", when,
-		     (int)(v->time_us % G_USEC_PER_SEC / 1000),
-		     event_severity_name(v->severity), v->id, find_row(v->id)->name, v->text);
+	snprintf(ret, 40, "%s.%03dZ", when, (int)(time_us % G_USEC_PER_SEC / 1000));
+}
+
+/* The text is clean UTF-8 without control characters already: text_plain(). */
+static void escape_json(const char *text, char ret[2 * EVENT_TEXT_MAX])
+{
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			*ret++ = '\\';
+		*ret++ = *text;
+	}
+	*ret = '\0';
+}
+
+/* The line of @v; its length without the NUL. */
+static size_t format_line(const struct event *v, enum event_format format,
+			  char line[LINE_MAX_BYTES])
+{
+	const char *severity = event_severity_name(v->severity), *name = find_row(v->id)->name;
+	char when[40], text[2 * EVENT_TEXT_MAX];
+	int n;
+
+	format_time(v->time_us, when);
+	if (format == EVENT_JSON) {
+		escape_json(v->text, text);
+		n = snprintf(line, LINE_MAX_BYTES,
+			     "{\"time\":\"%s\",\"seq\":%" G_GUINT64_FORMAT
+			     ",\"id\":%u,\"name\":\"%s\",\"severity\":\"%s\",\"text\":\"%s\"}\n",
+			     when, (guint64)v->seq, v->id, name, severity, text);
+	} else {
+		n = snprintf(line, LINE_MAX_BYTES, "%s %s %u %s %s\n", when, severity, v->id,
+			     name, v->text);
+	}
 	assert(n > 0 && n < LINE_MAX_BYTES);
 	return (size_t)n;
 }
@@ -485,15 +515,29 @@ void event_emit(struct daemon *d, unsigned id, const char *fmt, ...)
 	v->severity = row->severity;
 	text_plain(text, n < 0 ? 0 : MIN((size_t)n, sizeof(text) - 1), v->text,
 		   sizeof(v->text));
-	e->bytes += format_line(v, line);
+	for (enum event_format f = 0; f < EVENT_FORMATS; f++)
+		e->bytes[f] += format_line(v, f, line);
 	tell_log(e, v, row->name);
+	if (e->watch)
+		e->watch(e->watch_arg);
 }
 
 /* ---- reading it ---- */
 
-uint64_t event_log_bytes(const struct event_log *e)
+void event_log_watch(struct event_log *e, void (*fn)(void *arg), void *arg)
 {
-	return e->bytes;
+	e->watch = fn;
+	e->watch_arg = arg;
+}
+
+uint64_t event_log_last(const struct event_log *e)
+{
+	return e->last;
+}
+
+uint64_t event_log_bytes(const struct event_log *e, enum event_format format)
+{
+	return e->bytes[format];
 }
 
 int64_t event_log_time_us(const struct event_log *e)
@@ -501,18 +545,29 @@ int64_t event_log_time_us(const struct event_log *e)
 	return e->ring[e->last % EVENT_RING].time_us;
 }
 
-uint64_t event_print_after(const struct event_log *e, uint64_t after, GString *out)
+static void print_dropped(enum event_format format, uint64_t count, GString *out)
+{
+	if (format == EVENT_JSON)
+		g_string_append_printf(out, "{\"missing\":%" G_GUINT64_FORMAT "}\n",
+				       (guint64)count);
+	else
+		g_string_append_printf(out, "# %" G_GUINT64_FORMAT " older ones were dropped\n",
+				       (guint64)count);
+}
+
+uint64_t event_print_after(const struct event_log *e, enum event_format format, uint64_t after,
+			   size_t max_bytes, GString *out)
 {
 	uint64_t dropped = e->last > EVENT_RING ? e->last - EVENT_RING : 0;
 	char line[LINE_MAX_BYTES];
 
 	if (after < dropped) {
-		g_string_append_printf(out, "# %" G_GUINT64_FORMAT " older ones were dropped\n",
-				       (guint64)(dropped - after));
+		print_dropped(format, dropped - after, out);
 		after = dropped;
 	}
-	for (; after < e->last; after++) {
-		size_t bytes = format_line(&e->ring[(after + 1) % EVENT_RING], line);
+	for (; after < e->last && out->len < max_bytes; after++) {
+		size_t bytes =
+			format_line(&e->ring[(after + 1) % EVENT_RING], format, line);
 
 		g_string_append_len(out, line, (gssize)bytes);
 	}
@@ -521,5 +576,5 @@ uint64_t event_print_after(const struct event_log *e, uint64_t after, GString *o
 
 void event_print(const struct event_log *e, GString *out)
 {
-	event_print_after(e, 0, out);
+	event_print_after(e, EVENT_LINES, 0, SIZE_MAX, out);
 }

@@ -109,16 +109,28 @@ void event_log_free(struct event_log *e);
  * could forge a line are escaped. */
 void event_emit(struct daemon *d, unsigned id, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Lines "TIME SEVERITY ID NAME TEXT", oldest first; before them a line "# ..." when older ones were
- * dropped. TIME is UTC with milliseconds. */
+
+/* How events are written down, a line each: "TIME SEVERITY ID NAME TEXT", or a JSON object with
+ * time, seq, id, name, severity and text. TIME is UTC with milliseconds. */
+enum event_format { EVENT_LINES, EVENT_JSON, EVENT_FORMATS };
+
+/* As lines, oldest first; before them a line "# ..." when older ones were dropped. */
 void event_print(const struct event_log *e, GString *out);
+/* Those with seq > @after, for readers that follow: as many as fit until @out has @max_bytes or a
+ * little more. When some of them were dropped, a line before them tells how many: "# ...", or
+ * {"missing":N}. Returns the last seq printed. */
+uint64_t event_print_after(const struct event_log *e, enum event_format format, uint64_t after,
+			   size_t max_bytes, GString *out);
+/* The seq of the newest; 0: there is none. */
+uint64_t event_log_last(const struct event_log *e);
 /* How long the lines of all are together, those that were dropped included: where the next one will
  * begin for a reader that has followed from the start. */
-uint64_t event_log_bytes(const struct event_log *e);
+uint64_t event_log_bytes(const struct event_log *e, enum event_format format);
 /* When the newest was (wall clock); 0: there is none. */
 int64_t event_log_time_us(const struct event_log *e);
-/* Those with seq > @after: for readers that follow. Returns the last seq printed. */
-uint64_t event_print_after(const struct event_log *e, uint64_t after, GString *out);
+/* @fn is called at each event, in the middle of anything: it may do no more than take a note
+ * (loop_call_queue()), and allocate nothing. One watcher; NULL: none. */
+void event_log_watch(struct event_log *e, void (*fn)(void *arg), void *arg);
 
 /* The table, for the man page and tests: row by row, FALSE past the end. */
 struct event_info {

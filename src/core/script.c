@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "core/command.h"
+#include "core/event.h"
 
 #define LINES_PER_TURN 256
 /* Of one write: who wants more writes again. */
@@ -38,6 +39,7 @@ struct script {
 	unsigned turn_lines;
 	int cancelled; /* errno, or 0 */
 	bool by_owner;
+	struct daemon *daemon; /* borrowed; its events hear of failures; NULL: nobody does */
 	struct loop_call step;
 	struct loop_timer pause;
 	struct operation *op;
@@ -52,6 +54,7 @@ struct script {
 /* A command with nowait=yes: outlives its script. */
 struct background {
 	struct object *obj;
+	struct daemon *daemon;
 	char *shown, *place;
 };
 
@@ -163,6 +166,13 @@ static void finish(struct script *s)
 	script_free(s);
 }
 
+static void tell_event(struct daemon *d, const char *where, const char *shown, const GError *err)
+{
+	if (d)
+		event_emit(d, EVENT_REQUEST_FAILED, "%s: %s failed with %s: %s", where, shown,
+			   error_info_of(err)->name, err->message);
+}
+
 /* The line under way failed by @err. @where NULL: the object. */
 static void fail(struct script *s, const GError *err, const char *where)
 {
@@ -170,6 +180,7 @@ static void fail(struct script *s, const GError *err, const char *where)
 	if (s->line > 1)
 		g_prefix_error(&s->error, "line %u: ", s->line);
 	object_fail(s->obj, s->shown, s->error);
+	tell_event(s->daemon, where ? where : s->place, s->shown, s->error);
 	script_error_reply(s->error, where ? where : s->place, s->reply);
 	finish(s);
 }
@@ -184,6 +195,7 @@ static void background_done(struct operation *op, void *arg)
 		g_autoptr(GError) err = told(op->error);
 
 		object_fail(b->obj, b->shown, err);
+		tell_event(b->daemon, op->where ? op->where : b->place, b->shown, err);
 		log_error("%s: %s: %s", op->where ? op->where : b->place, b->shown,
 			  err->message);
 	}
@@ -199,6 +211,7 @@ static struct background *background_new(struct script *s)
 	struct background *b = g_new0(struct background, 1);
 
 	b->obj = object_ref(s->obj);
+	b->daemon = s->daemon;
 	b->shown = g_strdup(s->shown);
 	b->place = g_strdup(s->place);
 	return b;
@@ -381,6 +394,11 @@ void script_set_place(struct script *s, const char *place)
 void script_set_owner(struct script *s)
 {
 	s->by_owner = true;
+}
+
+void script_set_daemon(struct script *s, struct daemon *d)
+{
+	s->daemon = d;
 }
 
 void script_cancel(struct script *s, int errno_value)

@@ -374,7 +374,7 @@ def descriptors_do_not_leak_into_the_tree(t):
         for top, _, names in os.walk(fs.point):
             for name in names:
                 try:
-                    with open(os.path.join(top, name), "rb") as f:
+                    with open(os.path.join(top, name), "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as f:
                         f.read()
                 except OSError:
                     pass

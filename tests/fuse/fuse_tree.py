@@ -34,7 +34,7 @@ def everything_can_be_read_twice(t):
     for top, dirs, names in os.walk(fs.point):
         for name in names:
             path = os.path.join(top, name)
-            if os.access(path, os.R_OK):
+            if os.access(path, os.R_OK) and not name.startswith("events_pipe"):  # reading those waits
                 with open(path, "rb") as f, open(path, "rb") as g:
                     one, two = f.read(), g.read()
                     assert (not one) == (not two), path

@@ -179,24 +179,83 @@ static void test_event_reader_follows(void)
 	uint64_t at;
 
 	start();
-	at = event_print_after(d.events, 0, out);
+	at = event_print_after(d.events, EVENT_LINES, 0, SIZE_MAX, out);
 	CU_ASSERT_EQUAL(at, 0);
 	CU_ASSERT_EQUAL(event_log_time_us(d.events), 0);
 	event_emit(&d, 34, "one");
 	event_emit(&d, 34, "two");
-	at = event_print_after(d.events, at, out);
+	at = event_print_after(d.events, EVENT_LINES, at, SIZE_MAX, out);
 	CU_ASSERT_EQUAL(at, 2);
 	CU_ASSERT(event_log_time_us(d.events) > G_GINT64_CONSTANT(1700000000) * G_USEC_PER_SEC);
 	CU_ASSERT_PTR_NOT_NULL(strstr(out->str, "one\n"));
-	CU_ASSERT_EQUAL(event_log_bytes(d.events), out->len);
+	CU_ASSERT_EQUAL(event_log_bytes(d.events, EVENT_LINES), out->len);
 	g_string_truncate(out, 0);
-	CU_ASSERT_EQUAL(event_print_after(d.events, at, out), 2);
+	CU_ASSERT_EQUAL(event_print_after(d.events, EVENT_LINES, at, SIZE_MAX, out), 2);
 	CU_ASSERT_EQUAL(out->len, 0);
 	for (unsigned i = 0; i < EVENT_RING + 3; i++)
 		event_emit(&d, 34, "more");
-	CU_ASSERT_EQUAL(event_print_after(d.events, at, out), EVENT_RING + 5);
+	CU_ASSERT_EQUAL(event_print_after(d.events, EVENT_LINES, at, SIZE_MAX, out), EVENT_RING + 5);
 	CU_ASSERT(g_str_has_prefix(out->str, "# 3 older ones were dropped\n"));
-	CU_ASSERT(event_log_bytes(d.events) > out->len);
+	CU_ASSERT(event_log_bytes(d.events, EVENT_LINES) > out->len);
+	stop();
+}
+
+static void test_event_is_a_json_object(void)
+{
+	g_autoptr(GString) out = g_string_new(NULL);
+	uint64_t at;
+
+	start();
+	event_emit(&d, 20, "a \"b\" c\\d\n\xc3\xa4");
+	at = event_print_after(d.events, EVENT_JSON, 0, SIZE_MAX, out);
+	CU_ASSERT_EQUAL(at, 1);
+	CU_ASSERT(g_regex_match_simple(
+		"^{\"time\":\"[0-9T:.-]+Z\",\"seq\":1,\"id\":20,\"name\":\"connection-lost\","
+		"\"severity\":\"warning\",\"text\":\"a \\\\\"b\\\\\" c\\\\\\\\d"
+		"\\\\\\\\x0a\xc3\xa4\"}\n$",
+		out->str, 0, 0));
+	CU_ASSERT_EQUAL(event_log_bytes(d.events, EVENT_JSON), out->len);
+	for (unsigned i = 0; i < EVENT_RING + 3; i++)
+		event_emit(&d, 34, "more");
+	g_string_truncate(out, 0);
+	event_print_after(d.events, EVENT_JSON, at, SIZE_MAX, out);
+	CU_ASSERT(g_str_has_prefix(out->str, "{\"missing\":3}\n{\"time\""));
+	stop();
+}
+
+static void test_event_reader_takes_a_piece(void)
+{
+	g_autoptr(GString) out = g_string_new(NULL);
+	uint64_t at;
+
+	start();
+	for (unsigned i = 0; i < 10; i++)
+		event_emit(&d, 34, "more");
+	at = event_print_after(d.events, EVENT_LINES, 0, 1, out);
+	CU_ASSERT_EQUAL(at, 1);
+	at = event_print_after(d.events, EVENT_LINES, at, 3 * out->len, out);
+	CU_ASSERT_EQUAL(at, 3);
+	CU_ASSERT_EQUAL(event_log_last(d.events), 10);
+	stop();
+}
+
+static void count_call(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+static void test_event_watcher_is_called(void)
+{
+	unsigned calls = 0;
+
+	start();
+	event_log_watch(d.events, count_call, &calls);
+	event_emit(&d, 34, "one");
+	event_emit(&d, 34, "two");
+	CU_ASSERT_EQUAL(calls, 2);
+	event_log_watch(d.events, NULL, NULL);
+	event_emit(&d, 34, "three");
+	CU_ASSERT_EQUAL(calls, 2);
 	stop();
 }
 
@@ -322,5 +381,7 @@ UNIT_MAIN("event", UNIT(test_event_table_is_complete_and_in_order),
 	  UNIT(test_event_lines_are_oldest_first), UNIT(test_event_text_stays_one_line),
 	  UNIT(test_event_ring_drops_the_oldest_and_tells_how_many),
 	  UNIT(test_event_reader_follows), UNIT(test_event_emit_allocates_nothing),
+	  UNIT(test_event_is_a_json_object), UNIT(test_event_reader_takes_a_piece),
+	  UNIT(test_event_watcher_is_called),
 	  UNIT(test_event_goes_to_the_log_but_no_storm_does),
 	  UNIT(test_event_page_has_every_row), UNIT(test_event_rows_tell_why_not))
