@@ -202,6 +202,7 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 		daemon_free(d);
 		return NULL;
 	}
+	discovery_load(d->discovery);
 	d->persistent = persistent_new(d);
 	logins_new(d);
 	d->volumes = volumes_new(d);

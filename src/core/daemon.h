@@ -42,6 +42,9 @@ struct discovery {
 	struct object obj; /* OBJECT_DISCOVERY */
 	struct daemon *daemon;
 	GList *portals; /* of struct portal *, in the order they were added */
+	/* Of struct operation *: their change is in the file being written, and in the next. */
+	GList *saving, *to_save;
+	bool is_saving;
 };
 
 struct daemon {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "core/options_state.h"
 
 static void discovery_free(struct object *o)
 {
@@ -30,9 +31,86 @@ void discovery_shutdown(struct discovery *d)
 	for (GList *l = d->portals; l; l = l->next) {
 		struct portal *p = l->data;
 
+		p->retry_ms = 0;
+		loop_timer_stop(&p->retry);
 		if (p->running)
 			operation_cancel(p->running, EBUSY);
 	}
+}
+
+/* ---- changes that are kept ---- */
+
+/* A change and its saving. What is added is there already and goes again when it cannot be saved;
+ * what is to go is still there, and stays then. */
+struct change {
+	struct discovery *discovery;
+	struct object *obj;
+	bool *is_kept; /* of @obj */
+	bool was_kept;
+	void (*undo)(struct object *obj);  /* of an addition; NULL: it is a removal */
+	void (*carry_out)(struct object *obj); /* of a removal */
+	struct operation *op;
+};
+
+static void change_failed(struct change *c)
+{
+	if (c->undo) {
+		*c->is_kept = false;
+		c->undo(c->obj);
+	} else if (c->was_kept) {
+		*c->is_kept = true;
+	}
+	/* A file that another change had written meanwhile may tell otherwise. */
+	discovery_save(c->discovery, NULL);
+}
+
+static void on_change_saved(struct operation *save, void *arg)
+{
+	struct change *c = arg;
+
+	if (!c->obj->is_gone && save->error)
+		change_failed(c);
+	else if (!c->obj->is_gone && c->carry_out)
+		c->carry_out(c->obj);
+	operation_finish(c->op, save->error ? g_error_copy(save->error) : NULL);
+	operation_unref(c->op);
+	operation_unref(save);
+	object_unref(c->obj);
+	object_unref(&c->discovery->obj);
+	g_free(c);
+}
+
+/* @carry_out NULL: @obj is to be kept from now on; else no more. */
+static void save_change(struct discovery *d, struct object *obj, bool *is_kept,
+			void (*undo)(struct object *), void (*carry_out)(struct object *),
+			struct operation *op)
+{
+	struct change *c = g_new0(struct change, 1);
+	struct operation *save = operation_new(d->obj.loop, on_change_saved, c);
+
+	object_ref(&d->obj);
+	*c = (struct change){ .discovery = d,
+			      .obj = object_ref(obj),
+			      .is_kept = is_kept,
+			      .was_kept = *is_kept,
+			      .undo = undo,
+			      .carry_out = carry_out,
+			      .op = operation_ref(op) };
+	*is_kept = !carry_out;
+	operation_step(op, NULL, NULL);
+	discovery_save(d, save);
+}
+
+/* @obj goes, after its record if it has one, or had one that may still be in the file. */
+static void forget(struct discovery *d, struct object *obj, bool *is_kept,
+		   void (*carry_out)(struct object *), struct operation *op)
+{
+	if (!*is_kept && !d->is_saving) {
+		carry_out(obj);
+		operation_finish(op, NULL);
+		return;
+	}
+	save_change(d, obj, is_kept, NULL, carry_out, op);
 }
 
 /* ---- portals ---- */
@@ -41,6 +119,7 @@ static void portal_free(struct object *o)
 {
 	struct portal *p = container_of(o, struct portal, obj);
 
+	loop_timer_done(&p->retry);
 	login_options_done(&p->options);
 	g_free(p->host);
 	g_free(p->name);
@@ -60,9 +139,8 @@ struct portal *discovery_find(struct discovery *d, const char *name)
 	return NULL;
 }
 
-/* ADDR[:PORT] as a person writes it. Outputs are g_free()d by the caller. */
-static gboolean parse_portal(const char *text, char **ret_host, uint16_t *ret_port,
-			     char **ret_name, GError **err)
+gboolean portal_parse(const char *text, char **ret_host, uint16_t *ret_port, char **ret_name,
+		      GError **err)
 {
 	char *host;
 	int tpgt;
@@ -83,9 +161,42 @@ static gboolean parse_portal(const char *text, char **ret_host, uint16_t *ret_po
 	return TRUE;
 }
 
-/* Takes @options. */
-static struct portal *portal_new(struct discovery *d, const char *host, uint16_t port,
-				 const struct login_options *options)
+/* What was kept is asked again and again until it has answered once; from then on whoever wants to
+ * know asks. */
+#define RETRY_FIRST_MS 1000
+#define RETRY_LAST_MS 60000
+
+static void on_retried(struct operation *refresh, void *arg)
+{
+	struct portal *p = arg;
+
+	if (refresh->error && p->retry_ms && !p->obj.is_gone) {
+		if (p->retry_ms == RETRY_FIRST_MS)
+			log_warning("%s; it is tried again", refresh->error->message);
+		object_fail(&p->obj, "refresh", refresh->error);
+		loop_timer_start(&p->retry, p->retry_ms);
+		p->retry_ms = MIN(2 * p->retry_ms, RETRY_LAST_MS);
+	}
+	operation_unref(refresh);
+	object_unref(&p->obj);
+}
+
+static void on_retry_timer(struct loop_timer *timer)
+{
+	struct portal *p = container_of(timer, struct portal, retry);
+
+	if (p->last_ok_us) {
+		p->retry_ms = 0;
+		return;
+	}
+	if (!p->retry_ms)
+		p->retry_ms = RETRY_FIRST_MS;
+	object_ref(&p->obj);
+	portal_refresh(p, operation_new(p->obj.loop, on_retried, p));
+}
+
+struct portal *portal_new(struct discovery *d, const char *host, uint16_t port,
+			  const struct login_options *options)
 {
 	struct portal *p = g_new0(struct portal, 1);
 
@@ -96,6 +207,7 @@ static struct portal *portal_new(struct discovery *d, const char *host, uint16_t
 	p->name = text_format_portal(host, port);
 	p->mechanism = g_strdup_printf("sendtargets:%s", p->name);
 	p->options = *options;
+	loop_timer_init(d->obj.loop, &p->retry, on_retry_timer);
 	d->portals = g_list_append(d->portals, p);
 	return p;
 }
@@ -104,7 +216,13 @@ static struct portal *portal_new(struct discovery *d, const char *host, uint16_t
 struct addition {
 	struct portal *portal;
 	struct operation *op, *refresh;
+	bool is_to_be_kept;
 };
+
+static void drop_portal(struct object *obj)
+{
+	portal_remove(container_of(obj, struct portal, obj));
+}
 
 static void on_added(struct operation *refresh, void *arg)
 {
@@ -119,7 +237,11 @@ static void on_added(struct operation *refresh, void *arg)
 		operation_finish(a->op, g_error_copy(refresh->error));
 	} else {
 		g_string_append(a->op->result, refresh->result->str);
-		operation_finish(a->op, NULL);
+		if (a->is_to_be_kept)
+			save_change(a->portal->daemon->discovery, &a->portal->obj,
+				    &a->portal->is_kept, drop_portal, NULL, a->op);
+		else
+			operation_finish(a->op, NULL);
 	}
 	operation_unref(refresh);
 	operation_unref(a->op);
@@ -150,16 +272,36 @@ static gboolean check_new_portal(struct discovery *d, const struct command *cmd,
 	return TRUE;
 }
 
+/* Those of @cmd, which can be kept if they are to be. */
+static gboolean take_options(struct discovery *d, const struct command *cmd,
+			     struct login_options *ret, bool *ret_is_kept, GError **err)
+{
+	bool is_kept = command_bool(cmd, "persist", true);
+	struct login_options options;
+
+	if (!login_options_from(&options, cmd, err))
+		return FALSE;
+	if (is_kept && !login_options_may_save(&options, d->daemon, err)) {
+		login_options_done(&options);
+		return FALSE;
+	}
+	*ret = options;
+	*ret_is_kept = is_kept;
+	return TRUE;
+}
+
 void discovery_add_portal(struct discovery *d, const struct command *cmd, struct operation *op)
 {
 	g_autofree char *host = NULL, *name = NULL;
 	struct login_options options;
 	struct addition *a;
 	uint16_t port;
+	bool is_kept;
 	GError *err = NULL;
 
-	if (!parse_portal(cmd->args[0], &host, &port, &name, &err) ||
-	    !check_new_portal(d, cmd, name, &err) || !login_options_from(&options, cmd, &err)) {
+	if (!portal_parse(cmd->args[0], &host, &port, &name, &err) ||
+	    !check_new_portal(d, cmd, name, &err) ||
+	    !take_options(d, cmd, &options, &is_kept, &err)) {
 		operation_finish(op, err);
 		return;
 	}
@@ -167,6 +309,7 @@ void discovery_add_portal(struct discovery *d, const struct command *cmd, struct
 	a = g_new0(struct addition, 1);
 	a->portal = portal_new(d, host, port, &options);
 	object_ref(&a->portal->obj);
+	a->is_to_be_kept = is_kept;
 	a->op = operation_ref(op);
 	a->refresh = operation_new(op->loop, on_added, a);
 	operation_step(op, on_addition_cancel, a);
@@ -179,7 +322,7 @@ static struct portal *find_portal(struct discovery *d, const char *text, GError 
 	struct portal *p;
 	uint16_t port;
 
-	if (!parse_portal(text, &host, &port, &name, err))
+	if (!portal_parse(text, &host, &port, &name, err))
 		return NULL;
 	p = discovery_find(d, name);
 	if (!p)
@@ -195,8 +338,14 @@ void discovery_remove_portal(struct discovery *d, const struct command *cmd,
 	struct portal *p = find_portal(d, cmd->args[0], &err);
 
 	if (p)
-		portal_remove(p);
-	operation_finish(op, err);
+		discovery_forget_portal(p, op);
+	else
+		operation_finish(op, err);
+}
+
+void discovery_forget_portal(struct portal *p, struct operation *op)
+{
+	forget(p->daemon->discovery, &p->obj, &p->is_kept, drop_portal, op);
 }
 
 void discovery_refresh_portal(struct discovery *d, const struct command *cmd,
@@ -310,13 +459,49 @@ void discovery_refresh_all(struct discovery *d, struct operation *op)
 
 /* ---- targets by hand ---- */
 
+static void drop_instance(struct object *obj)
+{
+	struct instance *i = container_of(obj, struct instance, obj);
+
+	target_drop_instance(i->target, i->mechanism);
+}
+
+static void drop_target(struct object *obj)
+{
+	struct target *t = container_of(obj, struct instance, obj)->target;
+
+	if (t->nexuses || t->logging_in) /* a login began meanwhile */
+		drop_instance(obj);
+	else
+		target_drop(t);
+}
+
+void discovery_forget_instance(struct instance *i, struct operation *op)
+{
+	forget(i->target->daemon->discovery, &i->obj, &i->is_kept, drop_instance, op);
+}
+
+void discovery_forget_target(struct target *t, struct operation *op)
+{
+	struct instance *i = target_find_instance(t, INSTANCE_STATIC_NAME);
+
+	if (i) {
+		forget(t->daemon->discovery, &i->obj, &i->is_kept, drop_target, op);
+		return;
+	}
+	target_drop(t);
+	operation_finish(op, NULL);
+}
+
 void discovery_add_target(struct discovery *d, const struct command *cmd, struct operation *op)
 {
 	const char *address = command_key(cmd, "portal");
 	g_autofree char *name = NULL, *host = NULL;
 	struct target_portal portal;
 	struct login_options options;
+	struct instance *i;
 	struct target *t;
+	bool is_kept;
 	GError *err = NULL;
 
 	name = text_iscsi_name(cmd->args[0], &err);
@@ -339,14 +524,18 @@ void discovery_add_target(struct discovery *d, const struct command *cmd, struct
 			  name);
 		goto out;
 	}
-	if (!login_options_from(&options, cmd, &err))
+	if (!take_options(d, cmd, &options, &is_kept, &err))
 		goto out;
 	portal.host = host;
 	t = target_get(d->daemon, name);
 	target_set_instance(t, INSTANCE_STATIC_NAME, INSTANCE_STATIC, &portal, 1, &options);
-	instance_set_alias(target_find_instance(t, INSTANCE_STATIC_NAME),
-			   command_key(cmd, "alias"));
 	login_options_done(&options);
+	i = target_find_instance(t, INSTANCE_STATIC_NAME);
+	instance_set_alias(i, command_key(cmd, "alias"));
+	if (is_kept) {
+		save_change(d, &i->obj, &i->is_kept, drop_instance, NULL, op);
+		return;
+	}
 out:
 	operation_finish(op, err);
 }
@@ -358,9 +547,13 @@ void discovery_remove_target(struct discovery *d, const struct command *cmd,
 	g_autofree char *name = text_iscsi_name(cmd->args[0], &err);
 	struct target *t = name ? target_find(d->daemon, name) : NULL;
 
-	if (t && target_find_instance(t, INSTANCE_STATIC_NAME))
-		target_drop_instance(t, INSTANCE_STATIC_NAME);
-	else if (name)
+	struct instance *i = t ? target_find_instance(t, INSTANCE_STATIC_NAME) : NULL;
+
+	if (i) {
+		discovery_forget_instance(i, op);
+		return;
+	}
+	if (name)
 		error_set_errno(&err, ISDSC_TARGET_NOT_FOUND, ENOENT,
 				"no target %s was added by hand", name);
 	operation_finish(op, err);

@@ -26,14 +26,21 @@ struct portal {
 	enum { PORTAL_NEVER, PORTAL_OK, PORTAL_FAILED, PORTAL_BUSY } state;
 	unsigned targets_found;
 	int64_t last_ok_us;	   /* wall clock; 0: never */
+	bool is_kept;		   /* in the state directory */
 	char *mechanism;	   /* "sendtargets:ADDR:PORT", the name of its instances */
 	struct operation *running; /* of a refresh under way */
 	struct refresh *refresh;
+	struct loop_timer retry; /* of one that was kept, until it has answered once ... */
+	int64_t retry_ms;	 /* ... next after that long; 0: no more */
 };
 const char *portal_state_name(const struct portal *p); /* "never", "ok", "failed", "busy" */
 
 struct portal *discovery_find(struct discovery *d, const char *name);
-/* Add a portal and discover there at once; it stays only if the discovery worked (add-portal
+/* What is added is kept, unless with persist=no, and what is removed is not: the operation ends
+ * when that is on the disk; one that cannot be saved changes nothing
+ * (ISDSC_COULD_NOT_SAVE_PERSISTENT_LOGIN_DATA).
+ *
+ * Add a portal and discover there at once; it stays only if the discovery worked (add-portal
  * fails otherwise, and says why). */
 void discovery_add_portal(struct discovery *d, const struct command *cmd, struct operation *op);
 void discovery_remove_portal(struct discovery *d, const struct command *cmd,
@@ -41,6 +48,10 @@ void discovery_remove_portal(struct discovery *d, const struct command *cmd,
 void discovery_add_target(struct discovery *d, const struct command *cmd, struct operation *op);
 void discovery_remove_target(struct discovery *d, const struct command *cmd,
 			     struct operation *op);
+/* The verb `remove` of a portal, of a target entered by hand, of a target. */
+void discovery_forget_portal(struct portal *p, struct operation *op);
+void discovery_forget_instance(struct instance *i, struct operation *op);
+void discovery_forget_target(struct target *t, struct operation *op);
 /* One discovery session with @p: targets that are new appear, those that are gone lose this
  * instance. EBUSY when one is under way. */
 void portal_refresh(struct portal *p, struct operation *op);
@@ -76,5 +87,21 @@ extern const struct verb discovery_verbs[], portal_verbs[];
 
 /* Its targets lose their instance; a refresh under way is given up. */
 void portal_remove(struct portal *p);
+/* ADDR[:PORT] as a person writes it. Outputs are g_free()d by the caller. */
+gboolean portal_parse(const char *text, char **ret_host, uint16_t *ret_port, char **ret_name,
+		      GError **err);
+/* Into discovery's list. Takes @options. */
+struct portal *portal_new(struct discovery *d, const char *host, uint16_t port,
+			  const struct login_options *options);
+
+/* --- what is kept (discovery_state.c) --- */
+
+/* Everything that is to be kept of discovery goes to discovery.conf; @op (may be NULL) finishes
+ * when it is on disk: an error is ISDSC_COULD_NOT_SAVE_PERSISTENT_LOGIN_DATA. Those that come
+ * while the file is being written share the next one. */
+void discovery_save(struct discovery *d, struct operation *op);
+/* At start: portals and targets as they were kept. As soon as the loop runs the portals are asked,
+ * in the background, again and again until they have answered once. Blocks (a file). */
+void discovery_load(struct discovery *d);
 
 #endif

@@ -288,7 +288,7 @@ static const struct row own_rows[EVENT_OWN_END - FIRST_OWN] = {
 		RAISED("fuse_events.refused_commands_are_events") },
 	OWN(EVENT_STATIC_FAILED) = { ERROR, "static-discovery-failed",
 		"Targets entered by hand could not be brought back.",
-		SILENT },
+		RAISED("fuse_state.a_damaged_file_is_set_aside_and_the_rest_works") },
 	OWN(EVENT_ISNS_FAILED) = { WARNING, "isns-discovery-failed",
 		"Discovery by an iSNS server failed; error and server are told.",
 		SILENT },

@@ -302,6 +302,8 @@ void portal_remove(struct portal *p)
 {
 	struct discovery *d = p->daemon->discovery;
 
+	p->retry_ms = 0;
+	loop_timer_stop(&p->retry);
 	if (p->refresh)
 		refresh_cancel(p->refresh);
 	d->portals = g_list_remove(d->portals, p);

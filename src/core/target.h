@@ -42,6 +42,7 @@ struct instance {
 	unsigned priority; /* enum instance_priority */
 	char *alias;	   /* that the mechanism gave; NULL: none */
 	GArray *portals;   /* of struct target_portal */
+	bool is_kept;	   /* entered by hand, and in the state directory */
 	/* Of the source: the discovery portal's, the static target's. */
 	struct login_options options;
 };

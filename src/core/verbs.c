@@ -127,11 +127,18 @@ static void run_remove_target(struct object *obj, const struct command *cmd,
 static const struct command_key add_target_keys[] = {
 	{ "portal", COMMAND_TEXT, .help = "where it is: ADDR[:PORT][,TPGT]; needed" },
 	{ "alias", COMMAND_TEXT, .help = "what people call it" },
+	{ "persist", COMMAND_BOOL, .help = "no: until the daemon ends; default: yes" },
+	{ 0 },
+};
+
+/* Hides the key of logins. */
+static const struct command_key add_portal_keys[] = {
+	{ "persist", COMMAND_BOOL, .help = "no: until the daemon ends; default: yes" },
 	{ 0 },
 };
 
 const struct verb discovery_verbs[] = {
-	{ "add-portal", "ADDR[:PORT]", 1, 1, login_keys, NULL, run_add_portal,
+	{ "add-portal", "ADDR[:PORT]", 1, 1, add_portal_keys, login_keys, run_add_portal,
 	  "ask this SendTargets portal, and keep it if it answers" },
 	{ "remove-portal", "ADDR[:PORT]", 1, 1, NULL, NULL, run_remove_portal,
 	  "forget the portal and what only it knows" },
@@ -161,9 +168,15 @@ static void run_refresh_portal(struct object *obj, const struct command *cmd,
 static void run_portal_remove(struct object *obj, const struct command *cmd,
 			      struct operation *op)
 {
+	GError *err = NULL;
+
 	(void)cmd;
-	portal_remove(to_portal(obj));
-	operation_finish(op, NULL);
+	if (!obj->is_gone) {
+		discovery_forget_portal(to_portal(obj), op);
+		return;
+	}
+	error_set_errno(&err, ISDSC_PORTAL_NOT_FOUND, ENODEV, "it is no longer there");
+	operation_finish(op, err);
 }
 
 const struct verb portal_verbs[] = {
@@ -205,9 +218,10 @@ static void run_target_remove(struct object *obj, const struct command *cmd,
 	if (t->nexuses || t->logging_in)
 		error_set_errno(&err, ISDSC_TARGET_ALREADY_LOGGED_IN, EBUSY,
 				"%s: in use: log out first", t->name);
+	if (err)
+		operation_finish(op, err);
 	else
-		target_drop(t);
-	operation_finish(op, err);
+		discovery_forget_target(t, op);
 }
 
 const struct verb target_verbs[] = {
@@ -233,9 +247,10 @@ static void run_instance_remove(struct object *obj, const struct command *cmd,
 		error_set(&err, ISDSC_REQUEST_NOT_SUPPORTED,
 			  "%s: known by %s, not entered by hand: remove the portal",
 			  i->target->name, i->mechanism);
+	if (err)
+		operation_finish(op, err);
 	else
-		target_drop_instance(i->target, i->mechanism);
-	operation_finish(op, err);
+		discovery_forget_instance(i, op);
 }
 
 static const struct verb instance_verbs[] = {
