@@ -253,6 +253,7 @@ def discovery_3_bad_names(s):
 		s.equal(names, [], 'targets of the answer with the bad name %r' % n)
 		told = [line for line in s.event_lines() if ' invalid-name ' in line]
 		s.check(told and "'%s" % n[:200] in told[-1], 'no event holds the name %r: %s' % (n, told))
+		s.check(any(' sendtargets-answer-invalid ' in line for line in s.event_lines()), 'the answer is not called invalid')
 	t = s.target(records=[(n, ['127.0.0.1:3260,1']) for n in good])
 	names = [n.lower() for n in discovered(s, t)]
 	s.equal(sorted(names), sorted(n.lower() for n in good), 'targets')
