@@ -105,11 +105,17 @@ static void show_static_options(struct object *o, GString *out)
 	tree_print_options(&INSTANCE(o)->options, out);
 }
 
+static void show_static_hidden(struct object *o, GString *out)
+{
+	attr_print_text(out, INSTANCE(o)->is_hidden ? "yes" : "no");
+}
+
 static const struct attr static_attrs[] = {
 	ATTR_README_ROW,
 	ATTR_CTL_ROW,
 	ATTR_ERROR_ROW,
 	ATTR_STATUS_ROW,
+	ATTR_FILE("hidden", ATTR_JSON_TEXT, show_static_hidden),
 	ATTR_FILE("portals", ATTR_JSON_LINES, show_static_portals),
 	ATTR_FILE("options", ATTR_JSON_PAIRS, show_static_options),
 	{ 0 },
@@ -134,6 +140,7 @@ static const struct attr_dir static_dir = {
 	.readme =
 		"A target entered by hand.\n"
 		"\n"
+		"hidden   yes: not in targets/ until a discovery tells of it\n"
 		"portals  where it is, a line each\n"
 		"options  what was given with add-target; used for logins\n"
 		"\n"

@@ -193,7 +193,7 @@ static bool list_targets(struct object *o, const struct attr *child, struct attr
 	for (GList *l = DAEMON(o)->targets; l; l = l->next) {
 		struct target *t = l->data;
 
-		if (!s->add(s, t->name, child, &t->obj))
+		if (!target_is_hidden(t) && !s->add(s, t->name, child, &t->obj))
 			return false;
 	}
 	return true;
@@ -203,7 +203,7 @@ static struct object *find_target(struct object *o, const char *name)
 {
 	struct target *t = target_find(DAEMON(o), name);
 
-	return t ? &t->obj : NULL;
+	return t && !target_is_hidden(t) ? &t->obj : NULL;
 }
 
 static const struct attr targets_attrs[] = { ATTR_README_ROW, { 0 } };

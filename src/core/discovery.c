@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The sources of targets: portals added, removed and refreshed (portal.c does one refresh), and
- * targets entered by hand. */
+/* The sources of targets: portals added, removed and refreshed (portal.c does one refresh). Targets
+ * entered by hand are in static_target.c. */
 #include "core/discovery.h"
 
 #include <errno.h>
@@ -101,9 +101,14 @@ static void save_change(struct discovery *d, struct object *obj, bool *is_kept,
 	discovery_save(d, save);
 }
 
-/* @obj goes, after its record if it has one, or had one that may still be in the file. */
-static void forget(struct discovery *d, struct object *obj, bool *is_kept,
-		   void (*carry_out)(struct object *), struct operation *op)
+void discovery_keep(struct discovery *d, struct object *obj, bool *is_kept,
+		    void (*undo)(struct object *obj), struct operation *op)
+{
+	save_change(d, obj, is_kept, undo, NULL, op);
+}
+
+void discovery_forget(struct discovery *d, struct object *obj, bool *is_kept,
+		      void (*carry_out)(struct object *obj), struct operation *op)
 {
 	if (!*is_kept && !d->is_saving) {
 		carry_out(obj);
@@ -259,11 +264,14 @@ static void on_addition_cancel(struct operation *op)
 static gboolean check_new_portal(struct discovery *d, const struct command *cmd,
 				 const char *name, GError **err)
 {
-	if (command_key(cmd, "portal")) {
-		error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
-				"add-portal: portal= has no meaning here");
-		return FALSE;
-	}
+	static const char *const senseless[] = { "portal", "mechanism" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(senseless); i++)
+		if (command_key(cmd, senseless[i])) {
+			error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
+					"add-portal: %s= has no meaning here", senseless[i]);
+			return FALSE;
+		}
 	if (discovery_find(d, name)) {
 		error_set_errno(err, ISDSC_TARGET_PORTAL_ALREADY_EXISTS, EEXIST,
 				"discovery portal %s is there already", name);
@@ -272,9 +280,8 @@ static gboolean check_new_portal(struct discovery *d, const struct command *cmd,
 	return TRUE;
 }
 
-/* Those of @cmd, which can be kept if they are to be. */
-static gboolean take_options(struct discovery *d, const struct command *cmd,
-			     struct login_options *ret, bool *ret_is_kept, GError **err)
+gboolean discovery_take_options(struct discovery *d, const struct command *cmd,
+				struct login_options *ret, bool *ret_is_kept, GError **err)
 {
 	bool is_kept = command_bool(cmd, "persist", true);
 	struct login_options options;
@@ -301,7 +308,7 @@ void discovery_add_portal(struct discovery *d, const struct command *cmd, struct
 
 	if (!portal_parse(cmd->args[0], &host, &port, &name, &err) ||
 	    !check_new_portal(d, cmd, name, &err) ||
-	    !take_options(d, cmd, &options, &is_kept, &err)) {
+	    !discovery_take_options(d, cmd, &options, &is_kept, &err)) {
 		operation_finish(op, err);
 		return;
 	}
@@ -345,7 +352,7 @@ void discovery_remove_portal(struct discovery *d, const struct command *cmd,
 
 void discovery_forget_portal(struct portal *p, struct operation *op)
 {
-	forget(p->daemon->discovery, &p->obj, &p->is_kept, drop_portal, op);
+	discovery_forget(p->daemon->discovery, &p->obj, &p->is_kept, drop_portal, op);
 }
 
 void discovery_refresh_portal(struct discovery *d, const struct command *cmd,
@@ -391,7 +398,7 @@ static void sweep_end(struct sweep *s)
 				s->first->message);
 	operation_step(s->op, NULL, NULL);
 	operation_result(s->op, "portals", "%u", s->total);
-	operation_result(s->op, "targets", "%u", g_list_length(s->daemon->targets));
+	operation_result(s->op, "targets", "%u", target_count_shown(s->daemon));
 	operation_finish(s->op, err);
 	operation_unref(s->op);
 	g_clear_error(&s->first);
@@ -455,106 +462,4 @@ void discovery_refresh_all(struct discovery *d, struct operation *op)
 	}
 	s->is_starting = false;
 	sweep_end(s);
-}
-
-/* ---- targets by hand ---- */
-
-static void drop_instance(struct object *obj)
-{
-	struct instance *i = container_of(obj, struct instance, obj);
-
-	target_drop_instance(i->target, i->mechanism);
-}
-
-static void drop_target(struct object *obj)
-{
-	struct target *t = container_of(obj, struct instance, obj)->target;
-
-	if (t->nexuses || t->logging_in) /* a login began meanwhile */
-		drop_instance(obj);
-	else
-		target_drop(t);
-}
-
-void discovery_forget_instance(struct instance *i, struct operation *op)
-{
-	forget(i->target->daemon->discovery, &i->obj, &i->is_kept, drop_instance, op);
-}
-
-void discovery_forget_target(struct target *t, struct operation *op)
-{
-	struct instance *i = target_find_instance(t, INSTANCE_STATIC_NAME);
-
-	if (i) {
-		forget(t->daemon->discovery, &i->obj, &i->is_kept, drop_target, op);
-		return;
-	}
-	target_drop(t);
-	operation_finish(op, NULL);
-}
-
-void discovery_add_target(struct discovery *d, const struct command *cmd, struct operation *op)
-{
-	const char *address = command_key(cmd, "portal");
-	g_autofree char *name = NULL, *host = NULL;
-	struct target_portal portal;
-	struct login_options options;
-	struct instance *i;
-	struct target *t;
-	bool is_kept;
-	GError *err = NULL;
-
-	name = text_iscsi_name(cmd->args[0], &err);
-	if (!name)
-		goto out;
-	if (!address) {
-		error_set(&err, ISDSC_MISSING_PARAMETER, "add-target %s: portal= is missing",
-			  name);
-		goto out;
-	}
-	if (text_parse_portal(address, ISCSI_DEFAULT_PORT, &host, &portal.port,
-			      &portal.tpgt) < 0) {
-		error_set(&err, ISDSC_INVALID_PARAMETER, "\"%s\" is no ADDR[:PORT][,TPGT]",
-			  address);
-		goto out;
-	}
-	t = target_find(d->daemon, name);
-	if (t && target_find_instance(t, INSTANCE_STATIC_NAME)) {
-		error_set(&err, ISDSC_TARGET_ALREADY_EXISTS, "target %s is there already",
-			  name);
-		goto out;
-	}
-	if (!take_options(d, cmd, &options, &is_kept, &err))
-		goto out;
-	portal.host = host;
-	t = target_get(d->daemon, name);
-	target_set_instance(t, INSTANCE_STATIC_NAME, INSTANCE_STATIC, &portal, 1, &options);
-	login_options_done(&options);
-	i = target_find_instance(t, INSTANCE_STATIC_NAME);
-	instance_set_alias(i, command_key(cmd, "alias"));
-	if (is_kept) {
-		save_change(d, &i->obj, &i->is_kept, drop_instance, NULL, op);
-		return;
-	}
-out:
-	operation_finish(op, err);
-}
-
-void discovery_remove_target(struct discovery *d, const struct command *cmd,
-			     struct operation *op)
-{
-	GError *err = NULL;
-	g_autofree char *name = text_iscsi_name(cmd->args[0], &err);
-	struct target *t = name ? target_find(d->daemon, name) : NULL;
-
-	struct instance *i = t ? target_find_instance(t, INSTANCE_STATIC_NAME) : NULL;
-
-	if (i) {
-		discovery_forget_instance(i, op);
-		return;
-	}
-	if (name)
-		error_set_errno(&err, ISDSC_TARGET_NOT_FOUND, ENOENT,
-				"no target %s was added by hand", name);
-	operation_finish(op, err);
 }

@@ -45,6 +45,7 @@ struct portal *discovery_find(struct discovery *d, const char *name);
 void discovery_add_portal(struct discovery *d, const struct command *cmd, struct operation *op);
 void discovery_remove_portal(struct discovery *d, const struct command *cmd,
 			     struct operation *op);
+/* Targets entered by hand: static_target.c. */
 void discovery_add_target(struct discovery *d, const struct command *cmd, struct operation *op);
 void discovery_remove_target(struct discovery *d, const struct command *cmd,
 			     struct operation *op);
@@ -93,6 +94,19 @@ gboolean portal_parse(const char *text, char **ret_host, uint16_t *ret_port, cha
 /* Into discovery's list. Takes @options. */
 struct portal *portal_new(struct discovery *d, const char *host, uint16_t port,
 			  const struct login_options *options);
+
+/* The login options of an add-... command, which can be kept if they are to be (persist=). FALSE
+ * and @err; @ret is the caller's to free. */
+gboolean discovery_take_options(struct discovery *d, const struct command *cmd,
+				struct login_options *ret, bool *ret_is_kept, GError **err);
+/* @obj, which is there already, is to be kept (*@is_kept, of it): @op finishes when that is on the
+ * disk. If it cannot be, @undo takes it away again. */
+void discovery_keep(struct discovery *d, struct object *obj, bool *is_kept,
+		    void (*undo)(struct object *obj), struct operation *op);
+/* @obj goes (@carry_out), after its record if it has one, or had one that may still be in the
+ * file. If that cannot be saved it stays. */
+void discovery_forget(struct discovery *d, struct object *obj, bool *is_kept,
+		      void (*carry_out)(struct object *obj), struct operation *op);
 
 /* --- what is kept (discovery_state.c) --- */
 

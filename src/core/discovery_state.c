@@ -3,11 +3,12 @@
  *
  *   version = 1;
  *   portals = ( { address = "10.0.0.5:3260"; options = { ... }; }, ... );
- *   targets = ( { name = "iqn..."; alias = "..."; portals = [ "10.0.0.5:3260,1" ];
- *                 options = { ... }; }, ... );
+ *   targets = ( { name = "iqn..."; alias = "..."; hidden = true;
+ *                 portals = [ "10.0.0.5:3260,1" ]; options = { ... }; }, ... );
  *
  * Written whole after each change; changes that come while it is being written share the next
- * one. Read as a whole, too: of a damaged file nothing stays. Secrets among the options are sealed for their place, "portals/ADDR:PORT" or "targets/IQN". */
+ * one. Read as a whole, too: of a damaged file nothing stays. Secrets among the options are sealed
+ * for their place, "portals/ADDR:PORT" or "targets/IQN". */
 #include <errno.h>
 #include <string.h>
 
@@ -78,6 +79,9 @@ static void save_targets(struct discovery *d, config_setting_t *list)
 		put_string(group, "name", t->name);
 		if (i->alias)
 			put_string(group, "alias", i->alias);
+		if (i->is_hidden)
+			config_setting_set_bool(
+				config_setting_add(group, "hidden", CONFIG_TYPE_BOOL), true);
 		put_addresses(group, i);
 		put_options(group, d->daemon, "targets", t->name, &i->options);
 	}
@@ -231,8 +235,7 @@ static gboolean get_addresses(const config_setting_t *group, GArray *portals, GE
 	const config_setting_t *array = config_setting_get_member(group, "portals");
 	int count = array ? config_setting_length(array) : 0;
 
-	if (!array || !config_setting_is_array(array) || count < 1 ||
-	    count > SENDTARGETS_PORTALS_MAX)
+	if (!array || !config_setting_is_array(array) || count > SENDTARGETS_PORTALS_MAX)
 		return refuse(err, "portals", "no list of addresses");
 	for (int i = 0; i < count; i++) {
 		const char *text = config_setting_get_string_elem(array, i);
@@ -246,7 +249,18 @@ static gboolean get_addresses(const config_setting_t *group, GArray *portals, GE
 	return TRUE;
 }
 
-static void make_static(struct discovery *d, const char *name, const char *alias,
+/* Not there: no. */
+static gboolean get_bool(const config_setting_t *group, const char *key, bool *ret, GError **err)
+{
+	const config_setting_t *s = config_setting_get_member(group, key);
+
+	if (s && config_setting_type(s) != CONFIG_TYPE_BOOL)
+		return refuse(err, key, "neither true nor false");
+	*ret = s && config_setting_get_bool(s);
+	return TRUE;
+}
+
+static void make_static(struct discovery *d, const char *name, const char *alias, bool is_hidden,
 			const GArray *portals, const struct login_options *options)
 {
 	struct target *t = target_get(d->daemon, name);
@@ -257,6 +271,7 @@ static void make_static(struct discovery *d, const char *name, const char *alias
 			    options);
 	i = target_find_instance(t, INSTANCE_STATIC_NAME);
 	instance_set_alias(i, alias);
+	i->is_hidden = is_hidden;
 	i->is_kept = true;
 }
 
@@ -280,11 +295,13 @@ static bool has_static(struct discovery *d, const char *name)
 
 static gboolean load_target(struct discovery *d, const config_setting_t *group, GError **err)
 {
-	static const char *const known[] = { "name", "alias", "portals", "options", NULL };
+	static const char *const known[] = { "name",    "alias",   "hidden",
+					     "portals", "options", NULL };
 	g_autoptr(GArray) portals = g_array_new(FALSE, FALSE, sizeof(struct target_portal));
 	g_autofree char *name = NULL;
 	const char *text, *alias = NULL;
 	struct login_options options;
+	bool is_hidden = false;
 
 	g_array_set_clear_func(portals, clear_portal);
 	if (!check_members(group, known, err))
@@ -300,9 +317,10 @@ static gboolean load_target(struct discovery *d, const config_setting_t *group, 
 		if (!alias)
 			return FALSE;
 	}
-	if (!get_options(d, group, "targets", name, &options, err))
+	if (!get_bool(group, "hidden", &is_hidden, err) ||
+	    !get_options(d, group, "targets", name, &options, err))
 		return FALSE;
-	make_static(d, name, alias, portals, &options);
+	make_static(d, name, alias, is_hidden, portals, &options);
 	login_options_done(&options);
 	return TRUE;
 }

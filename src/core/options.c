@@ -30,6 +30,8 @@
 
 const struct command_key login_keys[] = {
 	{ "portal", COMMAND_TEXT, .help = "log in here, ADDR[:PORT]; default: as discovered" },
+	{ "mechanism", COMMAND_TEXT,
+	  .help = "what is known by this one counts; a name in instances/, or its begin" },
 	{ "instance", COMMAND_TEXT, .help = "initiator instance; not in this version" },
 	{ "source", COMMAND_TEXT, .help = "numeric address of ours to connect from" },
 
@@ -116,7 +118,8 @@ static const struct {
 	{ "security_flags", "0" },
 };
 
-/* What moves as one (B6). */
+/* What moves as one (B6). Where a source of targets says auth=none, and no more, it says nothing:
+ * whoever logs in may say so, and means it. */
 static const char *const auth_unit[] = { "auth", "user", "secret", "user_in", "secret_in" };
 
 /* Read from the file named by the one, kept as the other. */
@@ -341,18 +344,30 @@ static bool has_auth(const struct login_options *o)
 	return false;
 }
 
-void login_options_merge(struct login_options *o, const struct login_options *under)
+static bool says_none(const struct login_options *o)
 {
-	bool keeps_auth = has_auth(o);
+	const char *method = login_option(o, "auth");
+
+	return method && !strcmp(method, "none");
+}
+
+/* Those of @from that @o lacks; authentication only if @with_auth. */
+static void fill(struct login_options *o, const struct login_options *from, bool with_auth)
+{
 	GHashTableIter iter;
 	void *key, *value;
 
-	if (!under->values)
+	if (!from->values)
 		return;
-	g_hash_table_iter_init(&iter, under->values);
+	g_hash_table_iter_init(&iter, from->values);
 	while (g_hash_table_iter_next(&iter, &key, &value))
-		if (!login_option(o, key) && !(keeps_auth && is_auth(key)))
+		if (!login_option(o, key) && (with_auth || !is_auth(key)))
 			set(o, key, g_strdup(value));
+}
+
+void login_options_merge(struct login_options *o, const struct login_options *under)
+{
+	fill(o, under, !has_auth(o) && !says_none(under));
 }
 
 void login_options_drop(struct login_options *o, const char *key)
@@ -366,7 +381,7 @@ void login_options_drop(struct login_options *o, const char *key)
 void login_options_copy(struct login_options *to, const struct login_options *from)
 {
 	*to = (struct login_options){ 0 };
-	login_options_merge(to, from);
+	fill(to, from, true);
 }
 
 /* --- secrets in files --- */

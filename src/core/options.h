@@ -44,7 +44,8 @@ gboolean login_options_set(struct login_options *o, const char *key, const char 
 void login_options_set_secret(struct login_options *o, const char *key, char *value);
 /* @to need not be initialised. */
 void login_options_copy(struct login_options *to, const struct login_options *from);
-/* Options of @under fill what @o lacks. */
+/* Options of @under fill what @o lacks: one by one, but authentication as a unit; the auth=none of
+ * @under counts for nothing. */
 void login_options_merge(struct login_options *o, const struct login_options *under);
 /* As if @key had not been given. */
 void login_options_drop(struct login_options *o, const char *key);

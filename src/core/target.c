@@ -112,6 +112,32 @@ void target_drop_instance(struct target *t, const char *mechanism)
 	target_maybe_gone(t);
 }
 
+bool target_is_hidden(const struct target *t)
+{
+	bool has_hidden = false;
+
+	if (t->nexuses || t->logging_in)
+		return false;
+	for (GList *l = t->instances; l; l = l->next) {
+		const struct instance *i = l->data;
+
+		has_hidden |= i->is_hidden;
+		/* A saved login discovers nothing. */
+		if (!i->is_hidden && i->priority != INSTANCE_PERSISTENT)
+			return false;
+	}
+	return has_hidden;
+}
+
+unsigned target_count_shown(const struct daemon *d)
+{
+	unsigned n = 0;
+
+	for (GList *l = d->targets; l; l = l->next)
+		n += !target_is_hidden(l->data);
+	return n;
+}
+
 /* ---- targets ---- */
 
 static void target_free(struct object *o)

@@ -45,6 +45,7 @@ struct instance {
 	bool is_kept;	   /* entered by hand, and in the state directory */
 	/* Of the source: the discovery portal's, the static target's. */
 	struct login_options options;
+	bool is_hidden; /* static: does not show the target by itself */
 };
 
 struct target {
@@ -72,6 +73,10 @@ void target_set_instance(struct target *t, const char *mechanism, unsigned prior
 			 const struct target_portal *p, unsigned count,
 			 const struct login_options *o);
 void target_drop_instance(struct target *t, const char *mechanism);
+/* No mechanism tells of it but by hand, hidden=yes, and it is not logged in to: not in the tree. */
+bool target_is_hidden(const struct target *t);
+/* How many are not hidden. */
+unsigned target_count_shown(const struct daemon *d);
 struct instance *target_find_instance(struct target *t, const char *mechanism);
 void instance_set_alias(struct instance *i, const char *alias); /* NULL: none */
 /* Nothing knows it and no session is left: it goes. Called after each change. */

@@ -338,14 +338,64 @@ static bool instance_has_portal(const struct instance *i, const struct target_po
 	return false;
 }
 
-/* By priority (B5); one that knows the portal that was named goes before the others. */
-static const struct instance *pick_instance(const struct target *t,
-					    const struct target_portal *named)
+/* "sendtargets" is the first of these. */
+static bool is_mechanism(const struct instance *i, const char *name)
 {
-	for (GList *k = t->instances; named->host && k; k = k->next)
-		if (instance_has_portal(k->data, named))
-			return k->data;
-	return t->instances ? t->instances->data : NULL;
+	size_t len = strlen(name);
+
+	return g_str_has_prefix(i->mechanism, name) &&
+	       (!i->mechanism[len] || i->mechanism[len] == ':');
+}
+
+static gboolean pick_mechanism(const struct target *t, const char *name,
+			       const struct instance **ret, GError **err)
+{
+	for (GList *k = t->instances; k; k = k->next)
+		if (is_mechanism(k->data, name)) {
+			*ret = k->data;
+			return TRUE;
+		}
+	error_set_errno(err, ISDSC_DISCOVERY_MECHANISM_NOT_FOUND, ENOENT,
+			"%s: \"%s\" does not know it: see instances/", t->name, name);
+	return FALSE;
+}
+
+/* By priority (B5); one that knows the portal that was named goes before the others. *@ret NULL:
+ * there is none. FALSE: not the one that mechanism= names. */
+static gboolean pick_instance(const struct plan *p, const struct target *t,
+			      const struct instance **ret, GError **err)
+{
+	const char *mechanism = login_option(&p->options, "mechanism");
+
+	if (mechanism)
+		return pick_mechanism(t, mechanism, ret, err);
+	*ret = t->instances ? t->instances->data : NULL;
+	for (GList *k = t->instances; p->named.host && k; k = k->next)
+		if (instance_has_portal(k->data, &p->named)) {
+			*ret = k->data;
+			break;
+		}
+	return TRUE;
+}
+
+/* What the instance that is used (B) and the static target (C) add to what was given (A). The
+ * mapping is A's or C's (the users' guide, How targets are organized). */
+static void merge_known(struct login_options *o, const struct target *t,
+			const struct instance *used)
+{
+	const struct instance *fixed =
+		target_find_instance((struct target *)t, INSTANCE_STATIC_NAME);
+	struct login_options known;
+
+	if (used && used != fixed) {
+		login_options_copy(&known, &used->options);
+		if (used->priority != INSTANCE_PERSISTENT)
+			login_options_drop(&known, "mapping");
+		login_options_merge(o, &known);
+		login_options_done(&known);
+	}
+	if (fixed)
+		login_options_merge(o, &fixed->options);
 }
 
 static void add_portal(struct plan *p, const char *host, uint16_t port)
@@ -457,17 +507,13 @@ static gboolean plan_mapping(struct plan *p, const struct target *t, GError **er
 /* A over B over C: what was given now, the instance that is used, the static target. */
 static gboolean plan_make(struct plan *p, struct target *t, GError **err)
 {
-	const struct instance *fixed = target_find_instance(t, INSTANCE_STATIC_NAME), *i;
+	const struct instance *i;
 
 	login_options_copy(&p->options, &p->given);
-	if (!may_log_in(t, err) || !plan_named(p, err))
+	if (!may_log_in(t, err) || !plan_named(p, err) || !pick_instance(p, t, &i, err))
 		return FALSE;
 	p->is_bare = !p->options.values;
-	i = pick_instance(t, &p->named);
-	if (i)
-		login_options_merge(&p->options, &i->options);
-	if (fixed)
-		login_options_merge(&p->options, &fixed->options);
+	merge_known(&p->options, t, i);
 	if (!judge(p, t, err))
 		return FALSE;
 	if (p->what == LOGIN_WAIT)
@@ -558,13 +604,22 @@ static void login_start(struct target *t, struct plan *plan, struct operation *o
 	plan_done(plan);
 }
 
+static gboolean check_shown(const struct target *t, GError **err)
+{
+	if (!target_is_hidden(t))
+		return TRUE;
+	error_set_errno(err, ISDSC_TARGET_NOT_FOUND, ENOENT,
+			"%s was entered with hidden=yes, and no discovery tells of it", t->name);
+	return FALSE;
+}
+
 static void login_command(struct target *t, const struct command *cmd, struct operation *op,
 			  uint64_t made_id)
 {
 	struct plan plan = { .portals = g_array_new(FALSE, FALSE, sizeof(struct dial_portal)) };
 	GError *err = NULL;
 
-	if (login_options_from(&plan.given, cmd, &err) &&
+	if (check_shown(t, &err) && login_options_from(&plan.given, cmd, &err) &&
 	    (!is_yes(&plan.given, "persist") ||
 	     login_options_may_save(&plan.given, t->daemon, &err))) {
 		login_start(t, &plan, op, made_id);
@@ -610,17 +665,14 @@ static void add_known(GPtrArray *portals, const struct instance *i)
 void target_login_known(struct target *t, const struct login_options *given,
 			struct login_options *ret_known, GPtrArray *portals)
 {
-	const struct instance *fixed = target_find_instance(t, INSTANCE_STATIC_NAME), *i;
+	const struct instance *i = NULL;
 	struct plan plan = { .portals = g_array_new(FALSE, FALSE, sizeof(struct dial_portal)) };
 
 	*ret_known = (struct login_options){ 0 };
 	login_options_copy(&plan.options, given);
 	plan_named(&plan, NULL);
-	i = pick_instance(t, &plan.named);
-	if (i)
-		login_options_merge(ret_known, &i->options);
-	if (fixed)
-		login_options_merge(ret_known, &fixed->options);
+	pick_instance(&plan, t, &i, NULL);
+	merge_known(ret_known, t, i);
 	if (i && i->priority != INSTANCE_PERSISTENT)
 		add_known(portals, i);
 	for (GList *k = t->instances; k; k = k->next)

@@ -125,8 +125,12 @@ static void run_remove_target(struct object *obj, const struct command *cmd,
 }
 
 static const struct command_key add_target_keys[] = {
-	{ "portal", COMMAND_TEXT, .help = "where it is: ADDR[:PORT][,TPGT]; needed" },
+	{ "portal", COMMAND_TEXT,
+	  .help = "where it is: ADDR[:PORT][,TPGT]; needed, unless hidden or merged" },
 	{ "alias", COMMAND_TEXT, .help = "what people call it" },
+	{ "hidden", COMMAND_BOOL,
+	  .help = "not shown, nor logged in to, until a discovery tells of it" },
+	{ "merge", COMMAND_BOOL, .help = "add this to the target that was entered before" },
 	{ "persist", COMMAND_BOOL, .help = "no: until the daemon ends; default: yes" },
 	{ 0 },
 };

@@ -276,6 +276,8 @@ def _run_fairly(*what):
 
 def main(usable=None):
     """Run what was registered. @usable() may raise Skip: then everything is skipped for that reason."""
+    # Whoever starts us in the background has it ignored, and so would every program that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     words = [a for a in sys.argv[1:] if not a.startswith("-")]
     options = [a for a in sys.argv[1:] if a.startswith("-")]
     if set(options) - {"-l", "-v", "-k", "--long"}:

@@ -457,6 +457,55 @@ static void test_options_authentication_merges_as_a_unit(void)
 	login_options_done(&none);
 }
 
+/* @want: NULL: nothing is said; "none"; or the user. */
+static void check_auth(const struct login_options *o, const char *want)
+{
+	bool is_none = want && !strcmp(want, "none");
+
+	if (is_none)
+		CU_ASSERT_STRING_EQUAL(login_option(o, "auth"), "none");
+	if (!want)
+		CU_ASSERT_PTR_NULL(login_option(o, "auth"));
+	if (!want || is_none) {
+		CU_ASSERT_PTR_NULL(login_option(o, "secret"));
+		return;
+	}
+	CU_ASSERT_STRING_EQUAL(login_option(o, "auth"), "chap");
+	CU_ASSERT_STRING_EQUAL(login_option(o, "user"), want);
+}
+
+/* The users' guide, How targets are organized, rule 2: of the sets A (given now), B (the instance)
+ * and C (the static target) the first that has an authentication other than none; but a person who
+ * says none at the login means it. Each set is nothing, none, or CHAP as a user of its own. */
+static void test_options_authentication_of_three_sources(void)
+{
+	static const char *const kinds[] = { "", " auth=none", " auth=chap user=%s secret=" SECRET };
+
+	for (unsigned n = 0; n < 27; n++) {
+		unsigned kind[] = { n / 9, n / 3 % 3, n % 3 };
+		const char *want = NULL;
+		struct login_options set[3];
+
+		for (unsigned i = 0; i < 3; i++) {
+			g_autofree char *user = g_strdup_printf("u%u", i);
+			g_auto(GStrv) part = g_strsplit(kinds[kind[i]], "%s", 2);
+			g_autofree char *keys = g_strjoinv(user, part);
+			g_autofree char *line = g_strconcat("login", keys, NULL);
+
+			set[i] = options(line);
+		}
+		for (unsigned i = 0; i < 3 && !want; i++)
+			want = kind[i] == 2		? (const char *[]){ "u0", "u1", "u2" }[i]
+			       : i == 0 && kind[i] == 1 ? "none"
+							: NULL;
+		login_options_merge(&set[0], &set[1]);
+		login_options_merge(&set[0], &set[2]);
+		check_auth(&set[0], want);
+		for (unsigned i = 0; i < 3; i++)
+			login_options_done(&set[i]);
+	}
+}
+
 static void test_options_copy_is_deep(void)
 {
 	struct login_options a = options("login portal=10.0.0.1 secret=" SECRET), b, empty;
@@ -469,6 +518,11 @@ static void test_options_copy_is_deep(void)
 	CU_ASSERT_PTR_NULL(empty.values);
 	login_options_merge(&empty, &a);
 	login_options_done(&empty);
+	a = options("login auth=none");
+	login_options_copy(&b, &a);
+	CU_ASSERT_STRING_EQUAL(login_option(&b, "auth"), "none");
+	login_options_done(&a);
+	login_options_done(&b);
 }
 
 /* --- configurations --- */
@@ -648,7 +702,8 @@ UNIT_MAIN("options", UNIT(test_options_are_kept_as_given),
 	  UNIT(test_options_without_a_file_run_at_once),
 	  UNIT(test_options_file_read_can_be_cancelled),
 	  UNIT(test_options_merge_option_by_option),
-	  UNIT(test_options_authentication_merges_as_a_unit), UNIT(test_options_copy_is_deep),
+	  UNIT(test_options_authentication_merges_as_a_unit),
+	  UNIT(test_options_authentication_of_three_sources), UNIT(test_options_copy_is_deep),
 	  UNIT(test_options_config_without_options_has_the_defaults),
 	  UNIT(test_options_config_of_discovery_has_no_target),
 	  UNIT(test_options_config_takes_an_isid_that_is_new),
