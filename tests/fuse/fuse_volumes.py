@@ -192,6 +192,25 @@ def ready_when_a_target_that_starts_late_is_there(t):
 
 
 @test
+def after_a_crash_they_come_back(t):
+    """kill -9: the loop device of the dead daemon stays until somebody detaches it, and is nothing to wait for."""
+    _, iqn, number, _, fs = one(t, "expose=block")
+    device = fs.read("targets", iqn, f"lun{number}", "block")
+    fs.ctl("persistent", f"add-volume {device}")
+    fs.process.kill()
+    fs.process.wait()
+    t.sh(f"umount -l {fs.point}")
+    try:
+        manager = Manager(t)
+        fs = again(t, fs, environ={"NOTIFY_SOCKET": manager.name})
+        wait_for(manager.is_ready, "ready", 60)
+        assert [x["state"] for x in volumes(fs).values()] == ["ready"]
+        assert fs.read("targets", iqn, f"lun{number}", "block") not in (device, "-"), "a new one"
+    finally:
+        t.sh(f"losetup -d {device}", ok=False)
+
+
+@test
 def without_volumes_it_is_ready_at_once(t):
     """Also in an abstract socket, and whether the logins are done or not."""
     manager = Manager(t, f"@iscsifs-test-{os.getpid()}")
