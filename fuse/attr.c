@@ -169,7 +169,7 @@ static gboolean store(const struct attr *row, struct object *o, char *value, siz
 		      GError **err)
 {
 	if (o->is_gone) {
-		error_set_errno(err, ISDSC_INVALID_PARAMETER, ENODEV, "no longer there");
+		error_set_errno(err, ISDSC_NOT_FOUND, ENODEV, "no longer there");
 		return FALSE;
 	}
 	if (!row->store) {

@@ -201,15 +201,37 @@ def not_supported(t):
     told(fs, "ISDSC_IPSEC_NOT_SUPPORTED_ON_OS", errno.EOPNOTSUPP, where, "login ipsec_required=yes")
 
 
-@test
-def target_wants_chap(t):
+@test(on=(Tgtd, Istgt))
+def target_wants_chap(t, kind):
     """A real target, once without and once with a wrong secret."""
-    target = Istgt(t)
+    target = kind(t)
     iqn = target.chap_disk()[0]
     fs = Mounted(t)
     where = add(fs, iqn, target.ports[0])
-    told(fs, "ISDSC_LOGON_FAILED", errno.EACCES, where, "login")
+    # istgt begins CHAP unasked, tgtd sends status 0201.
+    told(fs, "ISDSC_LOGON_FAILED" if kind is Istgt else "ISDSC_AUTHENTICATION_FAILURE", errno.EACCES, where, "login")
     told(fs, "ISDSC_AUTHENTICATION_FAILURE", errno.EACCES, where, "login auth=chap user=nobody secret=twelve-bytes-and")
+
+
+@test
+def target_does_not_let_us_in(t):
+    """tgtd with another address in its access list: it does as if the target were not there. LIO: interop_refusals."""
+    target = Tgtd(t)
+    iqn = target.one_disk()[0]
+    target.admin_do("--op", "unbind", "--mode", "target", "--tid", 1, "-I", "ALL")
+    target.admin_do("--op", "bind", "--mode", "target", "--tid", 1, "-I", "192.0.2.1")
+    fs = Mounted(t)
+    where = add(fs, iqn, target.ports[0])
+    told(fs, "ISDSC_NOT_FOUND", errno.ENOENT, where, "login")
+
+
+@test(on=(Tgtd, Istgt))
+def target_does_not_know_the_name(t, kind):
+    target = kind(t)
+    target.one_disk()
+    fs = Mounted(t)
+    where = add(fs, port=target.ports[0])
+    told(fs, "ISDSC_NOT_FOUND", errno.ENOENT, where, "login")
 
 
 @test
