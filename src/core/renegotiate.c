@@ -206,10 +206,15 @@ static void negotiate(struct nexus *n, const struct command *cmd, char **pairs,
 
 static gboolean check_alias(const char *alias, GError **err)
 {
-	if (!alias || (strlen(alias) <= ALIAS_MAX && g_utf8_validate(alias, -1, NULL)))
+	bool is_text = alias && strlen(alias) <= ALIAS_MAX && g_utf8_validate(alias, -1, NULL);
+
+	for (const char *c = alias; is_text && *c; c = g_utf8_next_char(c))
+		is_text = !g_unichar_iscntrl(g_utf8_get_char(c));
+	if (!alias || is_text)
 		return TRUE;
 	error_set(err, ISDSC_INVALID_PARAMETER,
-		  "initiator_alias: at most %d bytes of UTF-8 are allowed (RFC 7143 13.7)",
+		  "initiator_alias: at most %d bytes of UTF-8 without control characters are "
+		  "allowed (RFC 7143 13.7)",
 		  ALIAS_MAX);
 	return FALSE;
 }

@@ -306,6 +306,9 @@ static bool is_private(const char *pair, const char *equals)
 {
 	size_t bytes = (size_t)(equals - pair);
 
+	for (const char *c = equals; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			return false;
 	return g_str_has_prefix(pair, "X-") && bytes > 2 && bytes <= KEY_BYTES_MAX &&
 	       strspn(pair, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 			    ".-+@_") == bytes &&

@@ -70,6 +70,7 @@ def negotiate_2_keys_of_the_login(s):
 			('set MaxRecvDataSegmentLength=512', 'max_recv_data_segment_length='), ('set X-a=1', 'extension='),
 			('set extension=nonsense', 'X-KEY=VALUE'), ('set extension=MaxBurstLength=512', 'X-KEY=VALUE'),
 			('set extension=X-=1', 'X-KEY=VALUE'), ('set initiator_alias=%s' % ('x' * 256), '255'),
+			('set initiator_alias=a\\x0ab', 'control'), ('set extension=X-a=b\\x0ac', 'X-KEY=VALUE'),
 			('set max_recv_data_segment_length=511', '512..16777215')):
 		reply = s.refused(s.ctl(session + '/ctl', line), errno.EINVAL)
 		s.check(word in reply.text, '%s: %r' % (line[:40], reply))
