@@ -7,6 +7,7 @@ import stat
 
 from fuse_mount import in_background
 from mounted import Mounted, read_text
+from patterns import File
 from realtargets import Tgtd
 from runner import need_root, refuses, test, wait_for
 
@@ -37,6 +38,22 @@ def reload_changes_what_new_logins_ask_for(t):
     assert fs.params(other, new)["FirstBurstLength"][0] == "16384"
     told = events(fs, "configuration-reloaded")
     assert len(told) == 1 and "for new logins: first_burst_length; after a restart: io_depth" in told[0], told
+
+
+@test
+def times_set_in_a_session_stay(t):
+    """The read would fail after five minutes only, had it the file's time."""
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk()
+    fs = Mounted(t)
+    sid = fs.log_in(target.portal, iqn)
+    fs.ctl(f"sessions/{sid}", "set command_timeout=2")
+    write(fs, "command_timeout = 300;\n")
+    assert "new_logins=command_timeout" in fs.ctl("", "reload")
+    target.kill()
+    with File(fs.disk(iqn, number), os.O_RDONLY, direct=True) as f:
+        refuses(errno.EIO, f.read, 4096, 0)
+    fs.logout(iqn, "force=yes")
 
 
 @test
