@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Who may do what: other users, operators, the disk group; what stays with whoever runs the daemon."""
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -147,6 +148,27 @@ def others_look_at_all_but_disks_and_secrets(t):
         for number, way in enumerate(ways):
             got = run_as(OTHER, [], error_of, way, path)
             assert got in (errno.EACCES, errno.EPERM, errno.EOPNOTSUPP), f"way {number}, {path}: {got}"
+
+
+def misuse(path):
+    """What a descriptor for reading only lets one do besides: [(name, errno or 0)]."""
+    fd = os.open(path, os.O_RDONLY)
+    ways = {"write": lambda: os.write(fd, b"refresh\n"), "truncate": lambda: os.ftruncate(fd, 0),
+            "allocate": lambda: os.posix_fallocate(fd, 0, 4096), "mode": lambda: os.fchmod(fd, 0o666),
+            "open again": lambda: os.open(f"/proc/self/fd/{fd}", os.O_RDWR),
+            "flags": lambda: fcntl.ioctl(fd, 0x40086602, b"\0" * 8),  # FS_IOC_SETFLAGS
+            "size of a device": lambda: fcntl.ioctl(fd, 0x80081272, b"\0" * 8)}  # BLKGETSIZE64
+    return [(name, error_of(way)) for name, way in ways.items()]
+
+
+@test
+def reading_is_no_way_to_write(t):
+    fs, iqn, lun = mounted(t, config=f"disk_group = {DISKS};\n")
+    for path in ("ctl", f"targets/{iqn}/ctl", "initiator/name", f"{lun}/policy"):
+        for name, error in run_as(OTHER, [], misuse, fs.path(path)):
+            assert error, f"{path}: {name} works"
+    with open(fs.path("initiator", "name")) as f:
+        assert f.read().startswith("iqn.")
 
 
 @test
