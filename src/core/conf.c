@@ -43,7 +43,7 @@ const struct conf_option conf_options[] = {
 	  .live = CONF_NEW_LOGINS,
 	  .why = "Targets grant access by this name, so give one that stays when the host is "
 		 "renamed. One that was written to initiator/name of the tree goes before it, "
-		 "until \"*\" is written there.",
+		 "and so does \"*\" there, which asks for the one made of the host name.",
 	  .check = conf_check_name },
 	{ .key = { "initiator_alias", COMMAND_TEXT, .help = "what targets may show for it" },
 	  AT(initiator_alias),

@@ -77,13 +77,14 @@ static void print_sentences(const char *text, GString *out)
 }
 
 /* What may stand behind the '='. */
-static void print_values(const struct command_key *k, GString *out)
+static void print_values(const struct conf_option *o, GString *out)
 {
+	const struct command_key *k = conf_option_key(o);
 	g_auto(GStrv) choices = NULL;
 
 	switch (k->type) {
 	case COMMAND_TEXT:
-		g_string_append(out, "text");
+		g_string_append(out, o->takes_number ? "text or number" : "text");
 		break;
 	case COMMAND_BOOL:
 		g_string_append(out, "true or false");
@@ -126,7 +127,7 @@ static void print_page_option(const struct conf *defaults, const struct conf_opt
 		print_sentences(o->why, out);
 	g_string_append(out, live_texts[o->live]);
 	g_string_append(out, "\n.br\nValues: ");
-	print_values(k, out);
+	print_values(o, out);
 	if (o->example) {
 		g_string_append(out, "; none by default.\n");
 		return;
