@@ -26,6 +26,7 @@ struct reloader {
 	struct conf file;
 	unsigned queued;
 	void (*changed)(struct daemon *d, void *arg);
+	void (*busy)(bool is_busy, void *arg);
 	void *arg;
 };
 
@@ -52,6 +53,7 @@ struct reloader *reloader_new(struct daemon *d, const struct reload_config *c)
 	r->path = g_strdup(c->path);
 	conf_copy(&r->file, c->file);
 	r->changed = c->changed;
+	r->busy = c->busy;
 	r->arg = c->arg;
 	return r;
 }
@@ -174,6 +176,15 @@ static void take(struct job *j)
 	g_string_free(o.restart, TRUE);
 }
 
+static void count(struct reloader *r, int by)
+{
+	bool was_busy = r->queued;
+
+	r->queued += (unsigned)by;
+	if (r->busy && was_busy != (r->queued > 0))
+		r->busy(r->queued, r->arg);
+}
+
 /* Lets go of the operation. */
 static void finish(struct job *j, GError *err)
 {
@@ -193,7 +204,6 @@ static void on_read(struct worker_job *work)
 	struct job *j = container_of(work, struct job, work);
 	struct daemon *d = j->reloader->daemon;
 
-	j->reloader->queued--;
 	if (!j->error && (!j->is_read || d->is_shutting_down)) {
 		j->is_read = false;
 		error_set_errno(&j->error, ISDSC_NON_SPECIFIC_ERROR, EBUSY,
@@ -203,6 +213,7 @@ static void on_read(struct worker_job *work)
 		refuse(j);
 	else
 		take(j);
+	count(j->reloader, -1);
 	if (j->op)
 		operation_step(j->op, NULL, NULL);
 	finish(j, g_steal_pointer(&j->error));
@@ -256,6 +267,6 @@ void reload_run(struct daemon *d, struct operation *op)
 	j->work.order = d->reloader;
 	j->work.run = on_work;
 	j->work.done = on_read;
-	d->reloader->queued++;
+	count(d->reloader, 1);
 	worker_submit(d->worker, &j->work);
 }

@@ -20,6 +20,8 @@ struct reload_config {
 	const struct conf *file; /* what it said at start, without the command line */
 	/* Runs in the loop when d->conf has changed, for what others made of it. NULL: nobody. */
 	void (*changed)(struct daemon *d, void *arg);
+	/* A reload begins, or the last one under way has ended. NULL: nobody. */
+	void (*busy)(bool is_busy, void *arg);
 	void *arg;
 };
 

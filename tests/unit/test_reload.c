@@ -28,6 +28,18 @@ static void on_changed(struct daemon *d, void *arg)
 	changes++;
 }
 
+static unsigned begun, ended; /* calls of busy() */
+
+static void on_busy(bool is_busy, void *arg)
+{
+	CU_ASSERT_PTR_EQUAL(arg, &changes);
+	CU_ASSERT_EQUAL(begun - ended, is_busy ? 0 : 1);
+	if (is_busy)
+		begun++;
+	else
+		ended++;
+}
+
 static void put(const char *text)
 {
 	CU_ASSERT_TRUE_FATAL(g_file_set_contents(path, text, -1, NULL));
@@ -36,7 +48,7 @@ static void put(const char *text)
 /* A daemon that was started with a file of @text. */
 static void begin(const char *text)
 {
-	struct reload_config c = { .changed = on_changed, .arg = &changes };
+	struct reload_config c = { .changed = on_changed, .busy = on_busy, .arg = &changes };
 	struct conf conf;
 	GError *err = NULL;
 
@@ -53,7 +65,7 @@ static void begin(const char *text)
 	c.file = &conf;
 	daemon_->reloader = reloader_new(daemon_, &c);
 	conf_done(&conf);
-	changes = 0;
+	changes = begun = ended = 0;
 }
 
 static void end(void)
@@ -154,6 +166,8 @@ static void test_reload_tells_what_counts_from_when(void)
 	CU_ASSERT_EQUAL(daemon_->conf.cache, CACHE_THROUGH);
 	expect_event("changed: log_level,busy_poll; for new logins: command_timeout; "
 		     "after a restart: io_depth,cache");
+	CU_ASSERT_EQUAL(begun, 1);
+	CU_ASSERT_EQUAL(ended, 1);
 	/* What waits for a restart still does. */
 	reload("io_depth = 32;", 0,
 	       " changed=log_level,busy_poll new_logins=command_timeout restart=io_depth" WARNING);
@@ -300,6 +314,8 @@ static void test_reload_many_at_once_are_bounded(void)
 		loop_run_once(loop, 10);
 	CU_ASSERT_EQUAL(counts[0], 16);
 	CU_ASSERT_EQUAL(counts[1], 34);
+	CU_ASSERT_EQUAL(begun, 1);
+	CU_ASSERT_EQUAL(ended, 1);
 	end();
 }
 
