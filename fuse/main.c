@@ -239,12 +239,26 @@ static void on_conf_changed(struct daemon *d, void *arg)
 		fs_take_conf(app->fs);
 }
 
+/* While it waits for volumes the service manager is not to believe that it is ready. */
+static void on_reload(bool is_busy, void *arg)
+{
+	struct app *app = arg;
+
+	if (app->state != APP_RUNNING)
+		return;
+	if (is_busy)
+		sdnotify_reloading();
+	else
+		sdnotify_ready("ready");
+}
+
 static void start_reloader(struct app *app)
 {
 	const struct reload_config c = {
 		.path = app->cmdline.conf_file,
 		.file = &app->file,
 		.changed = on_conf_changed,
+		.busy = on_reload,
 		.arg = app,
 	};
 

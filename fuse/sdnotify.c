@@ -82,6 +82,16 @@ void sdnotify_ready(const char *status)
 	tell(text);
 }
 
+void sdnotify_reloading(void)
+{
+	g_autofree char *text =
+		g_strdup_printf("RELOADING=1\nMONOTONIC_USEC=%" PRId64
+				"\nSTATUS=reading the configuration",
+				(int64_t)g_get_monotonic_time());
+
+	tell(text);
+}
+
 void sdnotify_stopping(void)
 {
 	tell("STOPPING=1\nSTATUS=logging out");

@@ -16,6 +16,8 @@ void sdnotify_status(const char *fmt, ...) __attribute__((format(printf, 1, 2)))
 void sdnotify_extend(int64_t ms);
 /* READY=1, with MAINPID= and STATUS=. */
 void sdnotify_ready(const char *status);
+/* RELOADING=1, with the time: sdnotify_ready() is due when it is over. */
+void sdnotify_reloading(void);
 /* STOPPING=1. */
 void sdnotify_stopping(void);
 

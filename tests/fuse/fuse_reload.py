@@ -4,8 +4,10 @@ import errno
 import os
 import signal
 import stat
+import time
 
 from fuse_mount import in_background
+from fuse_volumes import Manager
 from mounted import Mounted, read_text
 from patterns import File
 from realtargets import Tgtd
@@ -84,6 +86,23 @@ def sighup_reloads(t):
     wait_for(lambda: events(fs, "configuration-refused"), "it was refused")
     assert f"{fs.config}:1: " in fs.read("error") and "SIGHUP" in fs.read("error")
     assert fs.is_alive()
+
+
+@test
+def service_manager_is_told(t):
+    """As Type=notify-reload wants it: reloading, with the time, then ready; and for a file that is refused, too."""
+    manager = Manager(t)
+    fs = Mounted(t, environ={"NOTIFY_SOCKET": manager.name})
+    wait_for(manager.is_ready, "ready")
+    for text in ("busy_poll = 9;\n", "nonsense\n"):
+        manager.heard.clear()
+        write(fs, text)
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        fs.process.send_signal(signal.SIGHUP)
+        wait_for(manager.is_ready, "ready again")
+        heard = dict(manager.heard)
+        assert manager.heard[0] == ("RELOADING", "1") and ("READY", "1") in manager.heard[1:], manager.heard
+        assert int(heard["MONOTONIC_USEC"]) >= before
 
 
 @test
