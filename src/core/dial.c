@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "core/daemon.h"
+#include "core/event.h"
 #include "core/portal_health.h"
 #include "core/race.h"
 #include "core/resolve.h"
@@ -36,6 +37,8 @@
 /* The event of a failure that the login machine did not judge. */
 enum {
 	EVENT_CONNECT_FAILED = 1,
+	EVENT_NO_SESSION = 2,
+	EVENT_NO_CONNECTION = 6,
 	EVENT_LOGIN_FAILED = 10,
 	EVENT_LOGIN_TIMED_OUT = 43,
 	EVENT_ADD_TIMED_OUT = 45,
@@ -91,6 +94,7 @@ struct dial {
 	GError *error; /* code and errno of the most telling failure */
 	bool is_error_refusal;
 	unsigned event;
+	char *event_data; /* of it; NULL: none */
 };
 
 static const struct {
@@ -161,6 +165,7 @@ static void dial_free(struct dial *d)
 	g_free(d->who);
 	g_string_free(d->parts, TRUE);
 	g_clear_error(&d->error);
+	g_free(d->event_data);
 	daemon_release(d->daemon);
 	g_free(d);
 }
@@ -196,7 +201,22 @@ static void note_failure(struct dial *d, const char *portal, const char *text, i
 		d->error = g_error_copy(err);
 		d->is_error_refusal = is_refusal;
 		d->event = event;
+		g_clear_pointer(&d->event_data, g_free);
 	}
+}
+
+/* It is this host that is at fault. */
+static bool is_want(int errno_value)
+{
+	return errno_value == EMFILE || errno_value == ENFILE || errno_value == ENOMEM ||
+	       errno_value == ENOBUFS;
+}
+
+static unsigned connect_event(const struct dial *d, int errno_value)
+{
+	if (!is_want(errno_value))
+		return EVENT_CONNECT_FAILED;
+	return d->into ? EVENT_NO_CONNECTION : EVENT_NO_SESSION;
 }
 
 /* "iqn.x: login via A refused: ...; via B failed: ..." with the code of the one that counts. */
@@ -368,6 +388,8 @@ static unsigned login_failure_event(const struct dial *d, const struct conn *c,
 
 	if (event)
 		return event;
+	if (is_want(error_errno(err)))
+		return connect_event(d, error_errno(err));
 	if (error_errno(err) == ETIMEDOUT)
 		return d->into ? EVENT_ADD_TIMED_OUT : EVENT_LOGIN_TIMED_OUT;
 	return error_errno(err) == ECONNRESET ? EVENT_CLOSED_IN_LOGIN : EVENT_LOGIN_FAILED;
@@ -407,6 +429,8 @@ static void on_login_failed(struct dial *d, struct conn *c, const struct conn_lo
 		return;
 	if (err) {
 		note_failure(d, portal, err->message, r->status, err, 12);
+		d->event_data = d->event_data ? d->event_data
+					      : text_escape(r->redirect, strlen(r->redirect), 160);
 		return;
 	}
 	judge_portal(d, portal, r->status, r->error);
@@ -414,6 +438,27 @@ static void on_login_failed(struct dial *d, struct conn *c, const struct conn_lo
 		d->is_final = true;
 	note_failure(d, portal, login_problem(c, r->error, portal), r->status, r->error,
 		     login_failure_event(d, c, r->error));
+	if (!d->event_data && c->login && d->event == login_event(c->login, NULL))
+		d->event_data = login_event_data(c->login);
+}
+
+/* It is logged in, but what the target said is odd. */
+static void on_odd_login(struct dial *d, const struct conn *c)
+{
+	unsigned event = c->login ? login_event(c->login, NULL) : 0;
+	g_autofree char *data = NULL;
+
+	if (!event)
+		return;
+	data = login_event_data(c->login);
+	event_emit(d->daemon, event, "%s: login via %s: %s", d->who, d->way->candidate->portal,
+		   data ? data : "odd numbers");
+}
+
+void dial_emit(struct daemon *d, const struct dial_result *r, const char *more)
+{
+	event_emit(d, r->event, "%.300s%s%s%s", r->error->message, more,
+		   r->event_data ? "; " : "", r->event_data ? r->event_data : "");
 }
 
 static void on_login(struct conn *c, const struct conn_login_result *r, void *arg)
@@ -425,10 +470,12 @@ static void on_login(struct conn *c, const struct conn_login_result *r, void *ar
 		return;
 	}
 	d->is_logged_in = r->is_ok;
-	if (r->is_ok)
+	if (r->is_ok) {
 		portal_health_ok(d->daemon->health, d->way->candidate->portal);
-	else
+		on_odd_login(d, c);
+	} else {
 		on_login_failed(d, c, r);
+	}
 	go(d, r->is_ok ? DIAL_ENDED : DIAL_RESOLVING);
 }
 
@@ -441,7 +488,8 @@ static void login_not_begun(struct dial *d, int errno_value)
 			errno_value == EUSERS ? ISDSC_TOO_MANY_CONNECTIONS
 					      : ISDSC_CONNECTION_FAILED,
 			errno_value, "%s", g_strerror(errno_value));
-	note_failure(d, d->way->candidate->portal, err->message, -1, err, EVENT_LOGIN_FAILED);
+	note_failure(d, d->way->candidate->portal, err->message, -1, err,
+		     is_want(errno_value) ? connect_event(d, errno_value) : EVENT_LOGIN_FAILED);
 	g_error_free(err);
 	d->is_final = true;
 	go(d, DIAL_RESOLVING);
@@ -468,7 +516,8 @@ static void on_connect_failed(void *arg, void *tag, int errno_value)
 			strcmp(address, w->candidate->portal) ? address : "",
 			strcmp(address, w->candidate->portal) ? ": " : "", why->str);
 	portal_health_failed(d->daemon->health, w->candidate->portal);
-	note_failure(d, w->candidate->portal, err->message, -1, err, EVENT_CONNECT_FAILED);
+	note_failure(d, w->candidate->portal, err->message, -1, err,
+		     connect_event(d, errno_value));
 }
 
 static void on_connected(void *arg, void *tag, int fd)
@@ -566,6 +615,7 @@ static void set_result(struct dial *d, struct dial_result *r, GError **err)
 	} else if (d->error) {
 		*err = make_error(d);
 		r->event = d->event;
+		r->event_data = d->event_data;
 		r->is_permanent = d->is_final;
 	} else {
 		error_set(err, ISDSC_NO_PORTAL_SPECIFIED, "%s: no portal to log in by", d->who);

@@ -46,9 +46,12 @@ struct dial_result {
 	/* "iqn.x: login via 10.0.0.5:3260 refused: 0201 authentication failure; via ..." */
 	const GError *error;
 	unsigned event;	   /* the event (event.h) that tells the failure best */
+	const char *event_data; /* what belongs to it: the target's answer ...; or NULL */
 	bool is_permanent; /* refused for what we are: asking again soon has little hope */
 };
 typedef void dial_fn(void *arg, const struct dial_result *r);
+/* A failure, as an event of @d; @more ("; trying on") follows the error. */
+void dial_emit(struct daemon *d, const struct dial_result *r, const char *more);
 
 /* @done runs later, exactly once, unless cancelled. */
 struct dial *dial_start(const struct dial_config *config, dial_fn *done, void *arg);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "core/daemon.h"
+#include "core/event.h"
 #include "core/statefile.h"
 
 #define STATE_FILE "initiator.conf"
@@ -116,7 +117,7 @@ gboolean initiator_set_name(struct initiator *i, const char *name, GError **err)
 {
 	if (!set_name(i, name, err))
 		return FALSE;
-	log_info("initiator name: %s", i->name);
+	event_emit(i->daemon, EVENT_INITIATOR_CHANGED, "initiator: the name is %s now", i->name);
 	i->is_name_kept = true;
 	save(i);
 	return TRUE;
@@ -126,6 +127,8 @@ gboolean initiator_set_alias(struct initiator *i, const char *alias, GError **er
 {
 	if (!set_alias(i, alias, err))
 		return FALSE;
+	event_emit(i->daemon, EVENT_INITIATOR_CHANGED, "initiator: the alias is \"%s\" now",
+		   i->alias ? i->alias : "");
 	i->is_alias_kept = true;
 	save(i);
 	return TRUE;

@@ -24,7 +24,6 @@
 #include "core/revive.h"
 #include "core/target.h"
 
-#define EVENT_LOGOUT_TIMED_OUT 44
 
 /* For the kernel to close the file of a device that is gone. */
 #define CLOSING_MS 2000
@@ -123,9 +122,18 @@ static void logout_free(struct logout *o)
 	g_free(o);
 }
 
+/* Somebody uses it. */
+static void tell_veto(const struct target *t, const GError *err)
+{
+	if (error_errno(err) == EBUSY)
+		event_emit(t->daemon, EVENT_REMOVAL_VETOED, "%s: logout refused: %s", t->name,
+			   err->message);
+}
+
 /* Takes @err. */
 static void logout_refuse(struct logout *o, GError *err)
 {
+	tell_veto(o->target, err);
 	operation_finish(o->op, err);
 	logout_free(o);
 }
@@ -161,9 +169,6 @@ static void on_logged_out(struct session *s, const GError *err, void *arg)
 		event_emit(d, EVENT_SESSION_ENDED,
 			   "session %u %s: logged out without the target's consent: %s", s->sid,
 			   o->target->name, err->message);
-		if (error_errno(err) == ETIMEDOUT)
-			event_emit(d, EVENT_LOGOUT_TIMED_OUT, "session %u %s: %s", s->sid,
-				   o->target->name, err->message);
 	} else {
 		event_emit(d, EVENT_SESSION_ENDED, "session %u %s: logged out", s->sid,
 			   o->target->name);
@@ -323,13 +328,15 @@ static void logout_start(struct target *t, struct nexus *n, bool is_forced,
 		operation_finish(op, err);
 		return;
 	}
-	if (has_held(t, n, is_forced) && t->daemon->disk_path && !t->daemon->is_shutting_down)
+	if (has_held(t, n, is_forced) && t->daemon->disk_path && !t->daemon->is_shutting_down) {
 		logout_release(logout_new(t, n, is_forced, op), n,
 			       is_forced ? ATTACH_FORCE : ATTACH_CHECK);
-	else if (is_forced || check_idle(t, n, &err))
+	} else if (is_forced || check_idle(t, n, &err)) {
 		logout_leave(logout_new(t, n, is_forced, op));
-	else
+	} else {
+		tell_veto(t, err);
 		operation_finish(op, err);
+	}
 }
 
 void target_logout(struct target *t, bool is_forced, struct operation *op)

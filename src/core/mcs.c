@@ -82,7 +82,7 @@ static void on_dialled(void *arg, const struct dial_result *r)
 
 	operation_where(a->op, "%s/%s", a->nexus->target->name, r->portal);
 	if (r->error) {
-		event_emit(a->nexus->target->daemon, r->event, "%s", r->error->message);
+		dial_emit(a->nexus->target->daemon, r, "");
 		err = g_error_copy(r->error);
 	} else {
 		add_succeeds(a, r);

@@ -211,7 +211,7 @@ static void on_dialled(void *arg, const struct dial_result *result)
 
 	r->dial = NULL;
 	if (result->error) {
-		event_emit(r->daemon, result->event, "%s", result->error->message);
+		dial_emit(r->daemon, result, "");
 		r->error = g_error_copy(result->error);
 		refresh_end(r);
 		return;

@@ -27,6 +27,8 @@
 
 enum query_state { QUERY_QUEUED, QUERY_SENT, QUERY_PAUSE };
 
+#define EVENT_VERB_TIMED_OUT 47
+
 struct query {
 	struct session *session;
 	struct task task;
@@ -54,8 +56,21 @@ static void query_free(struct query *q)
 }
 
 /* @text: static, or q->text. */
+/* A person waits for the answer of a verb: scans tell for themselves. */
+static void tell_timeout(const struct query *q)
+{
+	char cdb[2 * TASK_CDB_MAX + 1] = "";
+
+	for (unsigned i = 0; i < MIN(q->task.cdb_bytes, TASK_CDB_MAX); i++)
+		g_snprintf(cdb + 2 * i, 3, "%02x", q->task.cdb[i]);
+	session_event(q->session, NULL, EVENT_VERB_TIMED_OUT,
+		      "no answer to the command of a verb; CDB %s", cdb);
+}
+
 static void query_end(struct query *q, int result, const char *text)
 {
+	if (result == -ETIMEDOUT && !q->is_scan)
+		tell_timeout(q);
 	q->answer.result = result;
 	q->answer.text = text;
 	q->is_over = true;

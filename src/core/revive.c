@@ -194,7 +194,7 @@ static void tell_failure(struct attempt *a, const struct dial_result *result)
 	}
 	a->told_code = code;
 	a->told_errno = error_errno(err);
-	event_emit(revive_daemon(r), result->event, "%s; trying on", err->message);
+	dial_emit(revive_daemon(r), result, "; trying on");
 	object_fail(&r->nexus->target->obj, "reconnect", err);
 	object_fail(&revive_session(r)->obj, "reconnect", err);
 }

@@ -206,7 +206,7 @@ static void on_dialled(void *arg, const struct dial_result *r)
 	l->dial = NULL;
 	l->portal = g_strdup(r->portal);
 	if (r->error) {
-		event_emit(l->target->daemon, r->event, "%s", r->error->message);
+		dial_emit(l->target->daemon, r, "");
 		login_end(l, g_error_copy(r->error));
 		return;
 	}

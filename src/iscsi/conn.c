@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "iscsi/conn_snack.h"
 #include "iscsi/pdu.h"
 #include "iscsi/session.h"
 
@@ -551,7 +552,8 @@ static void conn_phase_expired(struct loop_timer *timer)
 		error_set_errno(&err, ISDSC_CONNECTION_FAILED, ETIMEDOUT,
 				"the target did not answer the logout within %.3g s",
 				(double)timeouts->logout_ms / 1000);
-		session_event(c->session, c, 44, "%s", err->message);
+		session_event(c->session, c, c->is_asked ? EVENT_ASKED_LOGOUT_TIMEOUT : 44, "%s",
+			      err->message);
 		break;
 	default:
 		return;
@@ -708,6 +710,7 @@ static bool conn_is_alone(const struct conn *c)
 
 void conn_logout_requested(struct conn *c, int64_t limit_ms)
 {
+	c->is_asked = true;
 	conn_drain(c, conn_is_alone(c) ? ISCSI_LOGOUT_SESSION : ISCSI_LOGOUT_CONNECTION, limit_ms);
 }
 

@@ -152,6 +152,8 @@ struct conn {
 	enum iscsi_logout_reason drain_reason; /* LOGOUT_REQUESTED: what to log out then */
 	bool is_leading;  /* its login began a session (TSIH 0) */
 	bool was_up;	  /* it has been in full feature phase */
+	bool is_asked;	  /* the target asked for the logout that is under way */
+	bool is_response_data_told; /* event 60 */
 	bool is_wanted;	  /* closed, but its session wants it back */
 	int drop_wait_s;  /* Time2Wait of the message that announced its end; -1: none */
 	uint32_t old_exp_stat_sn; /* of the connection that it reinstates; 0: none */

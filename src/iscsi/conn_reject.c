@@ -188,6 +188,7 @@ static void task_refused(struct conn *c, struct task *t, const uint8_t *bhs,
 
 void conn_on_reject(struct conn *c, const uint8_t *header)
 {
+	char rejected[CONN_HEADER_TEXT] = "";
 	const uint8_t *bhs = NULL;
 	struct pdu_reject p;
 	struct task *t = NULL;
@@ -203,8 +204,12 @@ void conn_on_reject(struct conn *c, const uint8_t *header)
 	}
 	if (t && (t->conn != c || t->state != TASK_SENT))
 		t = NULL;
-	session_event(c->session, c, EVENT_REJECTED, "the target rejected a %s, reason 0x%02x",
-		      bhs ? pdu_name(pdu_opcode(bhs)) : "PDU", p.reason);
+	if (bhs)
+		conn_format_header(rejected, bhs);
+	session_event(c->session, c, EVENT_REJECTED,
+		      "the target rejected a %s, reason 0x%02x%s%s",
+		      bhs ? pdu_name(pdu_opcode(bhs)) : "PDU", p.reason,
+		      bhs ? "; its header " : "", rejected);
 	if (bhs && conn_may_recover(c) && pdu_opcode(bhs) == ISCSI_SNACK_REQUEST)
 		snack_refused(c, t, bhs, &p);
 	else if (t)

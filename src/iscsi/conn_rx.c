@@ -29,7 +29,7 @@ static struct conn *conn_of(struct rx *rx)
 
 /* --- what ends the connection --- */
 
-static void format_header(char ret_text[2 * ISCSI_BHS_BYTES + 1], const uint8_t *bhs)
+void conn_format_header(char ret_text[CONN_HEADER_TEXT], const uint8_t *bhs)
 {
 	for (unsigned i = 0; i < ISCSI_BHS_BYTES; i++)
 		g_snprintf(ret_text + 2 * i, 3, "%02x", bhs[i]);
@@ -38,13 +38,13 @@ static void format_header(char ret_text[2 * ISCSI_BHS_BYTES + 1], const uint8_t 
 void conn_refuse_pdu(struct conn *c, unsigned event, const uint8_t *bhs, const char *fmt, ...)
 {
 	g_autofree char *what = NULL;
-	char header[2 * ISCSI_BHS_BYTES + 1];
+	char header[CONN_HEADER_TEXT];
 	va_list ap;
 
 	va_start(ap, fmt);
 	what = g_strdup_vprintf(fmt, ap);
 	va_end(ap);
-	format_header(header, bhs);
+	conn_format_header(header, bhs);
 	session_event(c->session, c, event, "%s; header %s", what, header);
 	conn_protocol_error(c, "%s", what);
 }
@@ -274,6 +274,22 @@ static bool conn_take_exp_data_sn(struct conn *c, struct task *t, const uint8_t 
 	return true;
 }
 
+/* Sense data are all that may come with a response (event 60). Once a connection: a target that
+ * does it once does it always. */
+static void conn_check_response_data(struct conn *c, const uint8_t *bhs, uint32_t bytes)
+{
+	uint32_t sense_bytes = bytes < 2 ? 0 : get_be16(c->control);
+	char header[CONN_HEADER_TEXT];
+
+	if (!bytes || sense_bytes + 2 >= bytes || c->is_response_data_told)
+		return;
+	c->is_response_data_told = true;
+	conn_format_header(header, bhs);
+	session_event(c->session, c, EVENT_RESPONSE_DATA,
+		      "SCSI Response with %u bytes of data, of which %u are sense; header %s",
+		      bytes, sense_bytes, header);
+}
+
 static void on_read_response(struct conn *c, const uint8_t *bhs)
 {
 	bool is_late;
@@ -289,6 +305,7 @@ static void on_read_response(struct conn *c, const uint8_t *bhs)
 	session_window(c->session, p.exp_cmd_sn, p.max_cmd_sn);
 	if (!conn_keep_status(c, t, bhs, p.response, p.snack_tag))
 		return;
+	conn_check_response_data(c, bhs, MIN(p.data_bytes, CONN_CONTROL_BYTES));
 	task_take_sense(t, c->control, MIN(p.data_bytes, CONN_CONTROL_BYTES));
 	if (conn_take_exp_data_sn(c, t, bhs))
 		conn_read_goes_on(c, t);
@@ -307,6 +324,7 @@ static void on_scsi_response(struct conn *c, const uint8_t *bhs)
 	t = conn_find_answered(c, bhs, TASK_SCSI);
 	if (!t)
 		return;
+	conn_check_response_data(c, bhs, MIN(p.data_bytes, CONN_CONTROL_BYTES));
 	task_take_sense(t, c->control, MIN(p.data_bytes, CONN_CONTROL_BYTES));
 	conn_take_status(c, t, p.flags, p.response, p.status, p.residual);
 }
@@ -842,9 +860,9 @@ static enum rx_verdict conn_on_complete(struct rx *rx, const uint8_t *bhs, bool 
 static void conn_on_bad_header(struct rx *rx, const uint8_t *bhs, enum rx_fault fault)
 {
 	struct conn *c = conn_of(rx);
-	char header[2 * ISCSI_BHS_BYTES + 1];
+	char header[CONN_HEADER_TEXT];
 
-	format_header(header, bhs);
+	conn_format_header(header, bhs);
 	if (fault == RX_FAULT_DIGEST) {
 		c->stats.header_digest_errors++;
 		session_event(c->session, c, EVENT_HEADER_DIGEST, "header digest error; header %s",

@@ -23,11 +23,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "iscsi/proto.h"
+
 struct conn;
 struct task;
 
 /* Events of the users' guide, appendix B. */
 enum conn_event {
+	EVENT_SEND_FAILED = 7,
 	EVENT_SEGMENT_TOO_LONG = 21,
 	EVENT_HEADER_DIGEST = 22,
 	EVENT_INVALID_PDU = 23,
@@ -40,7 +43,13 @@ enum conn_event {
 	EVENT_LOGOUT_REQUESTED = 32,
 	EVENT_INVALID_STAT_SN = 42,
 	EVENT_TEXT_TIMEOUT = 50,
+	EVENT_ASKED_LOGOUT_TIMEOUT = 51,
+	EVENT_RESPONSE_DATA = 60,
 };
+
+/* A header in hexadecimal, for events. */
+#define CONN_HEADER_TEXT (2 * ISCSI_BHS_BYTES + 1)
+void conn_format_header(char ret_text[CONN_HEADER_TEXT], const uint8_t *bhs);
 
 /* Session of ErrorRecoveryLevel 1 or more? */
 bool conn_may_recover(const struct conn *c);

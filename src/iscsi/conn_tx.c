@@ -325,6 +325,7 @@ void conn_flush(struct conn *c)
 
 			error_set_errno(&err, ISDSC_SEND_FAILED, -r, "send failed: %s",
 					g_strerror(-r));
+			session_event(c->session, c, EVENT_SEND_FAILED, "%s", err->message);
 			conn_fail(c, err);
 			return;
 		}

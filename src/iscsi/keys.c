@@ -141,6 +141,12 @@ unsigned keys_warning(const struct keys *k)
 	return k->values.first_burst_length > k->values.max_burst_length ? 4 : 0;
 }
 
+void keys_bursts(const struct keys *k, uint32_t *ret_first, uint32_t *ret_max)
+{
+	*ret_first = k->values.first_burst_length;
+	*ret_max = k->values.max_burst_length;
+}
+
 static bool is_offered_here(const struct keys *k, const struct key_row *row)
 {
 	unsigned where = k->type == KEYS_DISCOVERY ? KEY_OFFER_DISCOVERY : KEY_OFFER;

@@ -86,6 +86,8 @@ unsigned keys_event(const struct keys *k);
 /* At the end: event 4 when FirstBurstLength came out greater than MaxBurstLength (keys_values()
  * cuts it), else 0. */
 unsigned keys_warning(const struct keys *k);
+/* FirstBurstLength and MaxBurstLength as they were negotiated, before they are put right. */
+void keys_bursts(const struct keys *k, uint32_t *ret_first, uint32_t *ret_max);
 /* Cross checks at the end (FirstBurstLength > MaxBurstLength is cut to it ...), then the values
  * in force. */
 void keys_values(const struct keys *k, struct keys_values *ret_values);

@@ -173,9 +173,11 @@ static gboolean flag_accept(struct keys *k, const struct key_row *row, const cha
 
 	if (!parse_flag(row, value, &flag, err))
 		return FALSE;
-	if (!strcmp(offered, row->kind->decides) && strcmp(value, offered))
+	if (!strcmp(offered, row->kind->decides) && strcmp(value, offered)) {
+		k->event = row->event;
 		return keytable_wrong(err, row->name, value,
 				      "not a possible answer to our offer");
+	}
 	keytable_set_flag(k, row, flag);
 	return TRUE;
 }
@@ -474,9 +476,9 @@ const struct key_row keytable[KEYTABLE_ROWS] = {
 	KEY("MaxOutstandingR2T", minimum, .flags = SESSION, AT(max_outstanding_r2t),
 	    BETWEEN(1, 65535, 1), .rfc = "13.17"),
 	KEY("DataPDUInOrder", or, .flags = SESSION, AT(data_pdu_in_order), .preset = 1,
-	    .rfc = "13.18"),
+	    .event = 61, .rfc = "13.18"),
 	KEY("DataSequenceInOrder", or, .flags = SESSION, AT(data_sequence_in_order), .preset = 1,
-	    .rfc = "13.19"),
+	    .event = 62, .rfc = "13.19"),
 	/* not irrelevant in a discovery session: a proposal is answered 0 there (7.4.1) */
 	KEY("ErrorRecoveryLevel", minimum, .flags = KEY_LEADING | KEY_OFFER,
 	    AT(error_recovery_level), BETWEEN(0, 2, 0), .rfc = "13.20"),

@@ -54,6 +54,10 @@ struct login {
 	uint32_t stat_sn; /* of the next response */
 	uint16_t tsih;	  /* as the target gave it; 0: not yet */
 	uint32_t exp_cmd_sn, max_cmd_sn;
+	uint32_t told_exp_cmd_sn, told_max_cmd_sn; /* of the last response, true or not */
+	uint32_t wrong_stat_sn;			   /* of event 42 */
+	uint8_t header[ISCSI_BHS_BYTES];	   /* of the last response */
+	bool has_header;
 	unsigned rounds, continuations, empty;
 	char *auth_method; /* what the target picked; NULL: nothing yet */
 };
@@ -155,6 +159,41 @@ unsigned login_event(const struct login *l, const char **ret_pair)
 	if (ret_pair)
 		*ret_pair = l->pair;
 	return l->event;
+}
+
+/* The pair, cut where it is long. */
+static char *shown_pair(const struct login *l)
+{
+	if (!l->pair || g_str_has_prefix(l->pair, "CHAP_R="))
+		return NULL;
+	return text_escape(l->pair, strlen(l->pair), 160);
+}
+
+char *login_event_data(const struct login *l)
+{
+	g_autofree char *header = NULL;
+	g_autofree char *pair = shown_pair(l);
+	uint32_t first, max;
+
+	switch (l->event) {
+	case 0:
+		return NULL;
+	case 3:
+		return g_strdup_printf("ExpCmdSN %u, MaxCmdSN %u", l->told_exp_cmd_sn,
+				       l->told_max_cmd_sn);
+	case 4:
+		keys_bursts(l->keys, &first, &max);
+		return g_strdup_printf("FirstBurstLength %u, MaxBurstLength %u", first, max);
+	case 42:
+		return g_strdup_printf("StatSN %u expected, %u given", l->stat_sn,
+				       l->wrong_stat_sn);
+	}
+	if (pair)
+		return g_steal_pointer(&pair);
+	if (!l->has_header)
+		return NULL;
+	header = text_encode_hex(l->header, sizeof(l->header));
+	return g_strconcat("header ", header + strlen("0x"), NULL);
 }
 
 int login_status(const struct login *l)
@@ -478,8 +517,10 @@ static gboolean check_response(struct login *l, const struct pdu_login_response 
 		wrong = check_tsih(l, r);
 	if (wrong)
 		return fail_protocol(l, 11, wrong);
-	if (l->has_response && r->stat_sn != l->stat_sn)
+	if (l->has_response && r->stat_sn != l->stat_sn) {
+		l->wrong_stat_sn = r->stat_sn;
 		return fail_protocol(l, 42, "the StatSN of the login does not count up");
+	}
 	l->rounds += !r->is_continued;
 	l->continuations += r->is_continued;
 	l->empty += r->is_continued && !r->data_bytes;
@@ -490,6 +531,8 @@ static gboolean check_response(struct login *l, const struct pdu_login_response 
 	l->version_max = r->version_max;
 	l->stat_sn = r->stat_sn + 1;
 	l->tsih = r->tsih ? r->tsih : l->tsih;
+	l->told_exp_cmd_sn = r->exp_cmd_sn;
+	l->told_max_cmd_sn = r->max_cmd_sn;
 	if ((int32_t)(r->max_cmd_sn - r->exp_cmd_sn + 1) >= 0) { /* 4.2.2.1 */
 		l->exp_cmd_sn = r->exp_cmd_sn;
 		l->max_cmd_sn = r->max_cmd_sn;
@@ -625,7 +668,9 @@ static gboolean finish(struct login *l)
 				       missing);
 		return fail_protocol(l, 11, what);
 	}
-	l->event = (int32_t)(l->max_cmd_sn - l->exp_cmd_sn) < 0 ? 3 : keys_warning(l->keys);
+	l->event = (int32_t)(l->told_max_cmd_sn - l->told_exp_cmd_sn) < 0
+			   ? 3
+			   : keys_warning(l->keys);
 	set_state(l, LOGIN_FULL_FEATURE);
 	return TRUE;
 }
@@ -651,6 +696,8 @@ gboolean login_response(struct login *l, const uint8_t *bhs, const uint8_t *data
 	bool is_complete;
 
 	assert(l->state == LOGIN_SECURITY || l->state == LOGIN_OPERATIONAL);
+	memcpy(l->header, bhs, sizeof(l->header));
+	l->has_header = true;
 	if (!check_header(l, bhs, data_bytes))
 		return FALSE;
 	pdu_get_login_response(bhs, &r);

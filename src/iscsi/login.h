@@ -101,6 +101,10 @@ const GError *login_error(const struct login *l);
  * CHAP, 41 no AuthMethod, 42 StatSN. After FULL_FEATURE: 3 or 4 (odd numbers that were put
  * right), else 0. */
 unsigned login_event(const struct login *l, const char **ret_pair);
+/* What the guide calls the dump data of that event, as words (g_free()); NULL: there is none. The
+ * header of the response for 10, 11, 29 and 60 on, with the numbers or the key=value that it is
+ * about. Of CHAP the answers are left out, by which a secret could be guessed. */
+char *login_event_data(const struct login *l);
 /* The raw status of the last response, class << 8 | detail; -1 when none came. */
 int login_status(const struct login *l);
 /* After FAILED: the target took our SHA-256 response for a broken message (status 0200), as

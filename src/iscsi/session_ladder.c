@@ -285,14 +285,17 @@ static void ladder_step(struct ladder *l)
 
 void session_abort_task(struct session *s, struct task *t)
 {
+	char cdb[2 * TASK_CDB_MAX + 1] = "";
 	struct ladder *l;
 
 	t->attempt_us = 0;
 	list_for_each(pos, &s->ladders)
 		if (!memcmp(list_entry(pos, struct ladder, link)->lun, t->lun, sizeof(t->lun)))
 			return; /* comes to it */
-	session_event(s, t->conn, 9, "no answer to SCSI command 0x%02x within %.3g s", t->cdb[0],
-		      (double)(loop_now_us(s->loop) - t->sent_us) / 1e6);
+	for (unsigned i = 0; i < MIN(t->cdb_bytes, TASK_CDB_MAX); i++)
+		g_snprintf(cdb + 2 * i, 3, "%02x", t->cdb[i]);
+	session_event(s, t->conn, 9, "no answer to SCSI command 0x%02x within %.3g s; CDB %s",
+		      t->cdb[0], (double)(loop_now_us(s->loop) - t->sent_us) / 1e6, cdb);
 	s->stats.timeouts++;
 	l = g_new0(struct ladder, 1);
 	l->session = s;

@@ -17,6 +17,7 @@ runner made for this scene; what is left over the runner removes, whatever happe
 import errno
 import mmap
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -357,6 +358,11 @@ class Scene:
 
 	def event_lines(self):
 		return self.cat('events').splitlines()
+
+	def event(self, name, text=''):
+		"""The event has come, or comes, with what the expression @text finds."""
+		wanted = re.compile(' %s .*(?:%s)' % (re.escape(name), text))
+		self.wait(lambda: any(wanted.search(x) for x in self.event_lines()), 'the event %s with %r' % (name, text))
 
 	def params(self, t):
 		"""Negotiated values of the session and its only connection, by key."""

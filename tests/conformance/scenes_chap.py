@@ -96,6 +96,7 @@ def chap_1_2_1_a_invalid_numeric(s):
 	"""An algorithm that was not offered: abort."""
 	for n, value in enumerate(('99', '4', '0', '-5', '4294967301', '261')):
 		refuses(s, replace('CHAP_A', value), no_proof=True, iqn=TEST + 'num%d' % n)
+	s.event('unknown-chap-algorithm', r'CHAP_A=')
 
 
 @scene
@@ -192,6 +193,7 @@ def chap_3_3_c_too_big(s):
 	for size in (1025, 2000):
 		refuses(s, fixed_challenge(b'z' * size), no_proof=True, iqn=TEST + 'c%d' % size)
 	refuses(s, fixed_challenge(b'z' * 1026, 'base64'), no_proof=True, iqn=TEST + 'c64')
+	s.event('chap-challenge-too-long')
 
 
 @scene
@@ -333,6 +335,7 @@ def chap_4_5_n_out_of_order(s):
 	"""CHAP_N with the challenge: abort."""
 	refuses(s, replace('CHAP_N', PEER), no_proof=True)
 	refuses(s, replace('CHAP_N', PEER, 'method'), True, no_proof=True, iqn=TEST + 'method')
+	s.event('bad-chap-key', r'CHAP_N=')
 
 
 @scene
@@ -363,6 +366,7 @@ def chap_5_1_r_invalid(s):
 	s.refused(s.try_login(t, timeout=20, **MUTUAL), errno.EACCES)
 	t.wait(lambda: t.conns[0].eof, 'the initiator to close')
 	s.check(not t.received(Op.SCSI_CMD), 'went on')
+	s.event('wrong-chap-response')
 
 
 def spoil_proof(fn):
@@ -500,6 +504,7 @@ def chap_policy_1_target_wants_none(s):
 		s.refused(s.try_login(t, timeout=20, **keys), errno.EACCES)
 		t.wait(lambda: t.conns[0].eof, 'the initiator to close')
 		s.check(not t.received(Op.SCSI_CMD), 'logged in without authentication')
+	s.event('chap-not-offered', r'AuthMethod=None')
 
 
 @scene

@@ -571,3 +571,4 @@ def async_drop_notification_then_close(s):
 	t.armed = False
 	if not harmless(s, t, job, 0):
 		s.check(job.errno() in LOST, 'errno %s' % errno.errorcode.get(job.errno()))
+	s.event('connection-lost')

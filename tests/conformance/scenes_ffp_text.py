@@ -162,6 +162,7 @@ def text_1_renegotiation(s):
 		s.equal(t.ffp_conns()[0].max_send, size, 'what the target was told')
 		good_read(s, t, 0, 65536)
 	s.equal(len(t.conns), 1, 'connections')
+	s.event('renegotiated')
 
 
 @scene

@@ -289,6 +289,7 @@ def login_7_3_invalid_authmethod(s):
 				reply.refuse(0x0201)	# it went without a security stage
 		refuses(s, edit, BROKEN + AUTH, 0, iqn='iqn.2026-01.org.iscsifs.test:auth-' +
 			value.lower().replace(',', '-'))
+	s.event('unknown-auth-method', r'AuthMethod=')
 
 
 @scene
@@ -328,6 +329,7 @@ def login_8_1_invalid_pdu(s):
 			c.send(Pdu(op, final=True, itt=req.itt, ttt=RESERVED_TAG))
 			return False
 		refuses(s, edit, BROKEN, None, iqn='iqn.2026-01.org.iscsifs.test:op%d' % op)
+	s.event('bad-login-response', r'header [0-9a-f]{96}')
 
 
 @scene
@@ -533,6 +535,7 @@ def login_status_0_classes(s):
 		s.check(not code or reply.fields.get('code') == code, 'status %04x: expected %s, got %r'
 			% (status, code, reply))
 		s.check(not t.received(Op.SCSI_CMD), 'went on after status %04x' % status)
+	s.event('login-failed', r'header 23[0-9a-f]{94}')
 
 
 @scene

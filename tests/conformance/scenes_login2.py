@@ -95,6 +95,7 @@ def login_16_2_firstburst_over_maxburst(s):
 			s.check(p.dsl <= 4096, 'immediate data of %d' % p.dsl)
 	else:
 		s.refused(reply, *BROKEN)
+	s.event('bad-burst-lengths', r'FirstBurstLength \d+, MaxBurstLength \d+')
 
 
 @scene
@@ -153,6 +154,8 @@ def login_20_2_data_order_keys(s):
 	for key in ('DataPDUInOrder', 'DataSequenceInOrder'):
 		if t.conns[0].login.get(key) == 'Yes':
 			refuses(s, put(key, 'No'), iqn=TEST + key.lower())
+	s.event('data-pdu-order-refused', r'DataPDUInOrder=No')
+	s.event('data-sequence-order-refused', r'DataSequenceInOrder=No')
 
 
 @scene
@@ -261,6 +264,7 @@ def login_header_2_statsn_jumps(s):
 		else:
 			reply.transit = False
 	refuses(s, edit, stage=None)
+	s.event('bad-status-number', r'StatSN \d+ expected, \d+ given')
 
 
 @scene
@@ -364,6 +368,7 @@ def redirect_6_malformed(s):
 		t = s.target(Redirects, to=to, iqn=TEST + 'to%d' % n)
 		s.refused(s.try_login(t, timeout=20))
 	s.check(s.exists('ctl'), 'the daemon is gone')
+	s.event('bad-redirect', r'TargetAddress=')
 
 
 @scene

@@ -82,6 +82,7 @@ def peer_datain_over_our_limit(s):
 		t.data_pdu(task, 0, pattern(65536, 4096), 0, final=True, status=GOOD)
 	t, _ = attack(s, double, must_fail=False, keys={'max_recv_data_segment_length': 1024}, must_close=True)
 	still_works(s)
+	s.event('segment-too-long', r'header [0-9a-f]{96}')
 
 
 @scene
@@ -108,6 +109,7 @@ def peer_datain_unknown_itt(s):
 		t.finish(task, t.run(task))
 	attack(s, unknown, must_fail=False)
 	still_works(s)
+	s.event('unknown-tag', r'header 25[0-9a-f]{94}')
 
 
 @scene
@@ -154,6 +156,7 @@ def peer_datain_beyond_buffer(s):
 			t.data_pdu(task, 0, pattern(65536, 4096), 1, final=True, status=GOOD)
 		attack(s, beyond, iqn=TEST + 'beyond%d' % n)
 	still_works(s)
+	s.event('too-much-data', r'header 25[0-9a-f]{94}')
 
 
 @scene
@@ -214,6 +217,7 @@ def peer_datain_out_of_order(s):
 	attack(s, sn_jump)
 	attack(s, sn_start)
 	still_works(s)
+	s.event('bad-pdu', r'header 25[0-9a-f]{94}')
 
 
 @scene
@@ -274,6 +278,7 @@ def peer_r2t_beyond_edtl(s):
 		sent = sum(p.dsl for p in t.received(Op.DATA_OUT))
 		s.check(sent <= 4096, '%d bytes sent for a write of 4096' % sent)
 	still_works(s)
+	s.event('bad-r2t', r'header 31[0-9a-f]{94}')
 
 
 @scene
@@ -397,6 +402,7 @@ def peer_garbage_opcode(s):
 			task.conn.send(Pdu(op, final=True, itt=task.itt))
 		attack(s, garbage, must_close=True, iqn=TEST + 'op%02x' % op)
 	still_works(s)
+	s.event('bad-opcode', r'header [0-9a-f]{96}')
 
 
 @scene
@@ -470,6 +476,7 @@ def peer_digest_errors(s):
 	for play in (bad_header, bad_data, bad_response):
 		attack(s, play, keys={'header_digest': 'yes', 'data_digest': 'yes'})
 	still_works(s)
+	s.event('header-digest-error', r'header [0-9a-f]{96}')
 
 
 @scene
@@ -515,6 +522,7 @@ def peer_reject(s):
 			t.reject(task.conn, task.pdu, reason)
 		attack(s, rejects, iqn=TEST + 'reject%d' % reason, allow=('cmdsn',))
 	still_works(s)
+	s.event('pdu-rejected', r'its header [0-9a-f]{96}')
 
 
 @scene

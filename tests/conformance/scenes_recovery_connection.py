@@ -109,6 +109,7 @@ def recovery_9_connection_lost_erl_2(s):
 			for p in tmfs(t, 8) if not write else ():
 				s.check(p.expdatasn in (0, part), 'ExpDataSN %d, %d were sent' % (p.expdatasn, part))
 			round_trip(s, t, 1 << 20, 8192)
+	s.event('tasks-reassigned')
 
 
 @scene

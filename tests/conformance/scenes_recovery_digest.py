@@ -88,6 +88,7 @@ def recovery_2_data_digest_erl_1(s):
 		asked = snacks(t, 0)
 		s.check([(p.begrun, p.runlength) for p in asked] in ([(n, 1)], [(0, 0)]), 'SNACKs %s' % asked)
 		unspoilt(s, t)
+	s.event('data-digest-error', r'[0-9a-f]{8}, where the target says [0-9a-f]{8}')
 
 
 @scene

@@ -78,6 +78,7 @@ def recovery_12_commands_swallowed(s):
 		s.equal(len(t.conns), 1, 'connections')
 		again = writes(t) if write else reads(t)[1:]
 		s.check(again[0].itt != again[1].itt and again[0].cmdsn != again[1].cmdsn, 'given anew with the same tag')
+	s.event('task-aborted')
 
 
 @scene
@@ -85,12 +86,14 @@ def recovery_12_abort_swallowed(s):
 	"""ABORT TASK is swallowed too: LUN RESET."""
 	t = climbs(s, 'lun-reset', cure=5, ignored=(1,), expect=(1, 5))
 	s.equal(len(t.conns), 1, 'connections')
+	s.event('task-management-timed-out', r'function 1')
 
 
 @scene
 def recovery_12_lun_reset_swallowed(s):
 	"""LUN RESET is swallowed too: TARGET WARM RESET."""
 	climbs(s, 'target-reset', cure=6, ignored=(1, 5))
+	s.event('target-reset-sent')
 
 
 @scene(is_slow=True)
@@ -265,6 +268,7 @@ def recovery_46_ping_not_answered(s):
 		right(s, t, job, 65536)
 		s.check(time.monotonic() - started < 40, 'after %.1f s' % (time.monotonic() - started))
 		t.wait(lambda: t.deaf.eof, 'the silent connection to be given up')
+	s.event('nop-timed-out')
 
 
 @scene

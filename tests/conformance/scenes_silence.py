@@ -68,6 +68,7 @@ def silence_3_refused(s):
 		sock.bind((loopback(), 0))
 		reply = s.ctl('ctl', 'login iqn.2026-01.org.iscsifs.test:x portal=%s:%d' % sock.getsockname())
 		s.refused(reply, errno.ECONNREFUSED)
+	s.event('connect-failed', r'127\.\S+:\d+ .*efused')
 
 
 class LoginSilence(Target):
@@ -90,6 +91,7 @@ def silence_4_mid_login(s):
 			t = s.target(LoginSilence, answers=answers)
 			ends(s, s.login_job(t, **keys), *TIMEOUT)
 			t.wait(lambda: conn_closed(t), 'the initiator to close')
+	s.event('login-timed-out', r'127\.\S+:\d+ ')
 
 
 @scene
@@ -198,6 +200,7 @@ def silence_9_command_timeout(s):
 	if not number:
 		s.check(len(t.commands(0x28, 0x88, 0x08)) > 2, 'the read succeeded without an answer')
 		s.check(j.result() == pattern(4096, 4096), 'wrong data')
+	s.event('command-timed-out', r'CDB [0-9a-f]{20}')
 
 
 @scene

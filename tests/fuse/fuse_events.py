@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -11,8 +12,10 @@ import sys
 import threading
 import time
 
-from fuse_paths import events
+from fuse_paths import events, put
 from mounted import Mounted, read_text, result
+from patterns import File
+from realtargets import Tgtd
 from runner import LIMIT, SLOWNESS, refuses, test, wait_for
 
 FILES = ("events", "events.json", "events_pipe", "events_pipe.json")
@@ -348,3 +351,45 @@ def umount_after_readers(t):
     p.wait(LIMIT)
     t.sh(f"umount {fs.point}")
     fs.wait()
+
+
+@test
+def refused_logout_is_an_event(t):
+    target = Tgtd(t)
+    iqn, number, _ = target.one_disk(size=1 << 20)
+    fs = Mounted(t)
+    fs.log_in(target.portal, iqn)
+    with File(fs.disk(iqn, number), os.O_RDONLY):
+        refuses(errno.EBUSY, fs.ctl, f"targets/{iqn}", "logout")
+    found = events(fs, "removal-vetoed")
+    assert len(found) == 1 and iqn in found[0][3] and str(os.getpid()) in found[0][3], found
+    fs.logout(iqn)
+
+
+@test
+def changes_of_the_initiator_are_events(t):
+    fs = Mounted(t)
+    put(fs, "iqn.2026-01.org.example:other", "initiator", "name")
+    put(fs, "a \"host\"", "initiator", "alias")
+    found = events(fs, "initiator-changed")
+    assert len(found) == 2 and "iqn.2026-01.org.example:other" in found[0][3] and 'a "host"' in found[1][3], found
+
+
+@test
+def no_descriptor_for_a_session(t):
+    target = Tgtd(t)
+    iqn, _, _ = target.one_disk(size=1 << 20)
+    fs = Mounted(t)
+    fs.discover(target.portal)
+    limits = resource.prlimit(fs.pid, resource.RLIMIT_NOFILE)
+    used = max(int(x) for x in os.listdir(f"/proc/{fs.pid}/fd")) + 1
+    resource.prlimit(fs.pid, resource.RLIMIT_NOFILE, (used, limits[1]))
+    try:
+        fs.login(iqn)
+        raise AssertionError("a session without a descriptor")
+    except OSError:
+        pass
+    resource.prlimit(fs.pid, resource.RLIMIT_NOFILE, limits)
+    wait_for(lambda: events(fs, "no-session-resources"), "it is told")
+    fs.login(iqn)
+    fs.logout(iqn)

@@ -47,6 +47,14 @@ int session_submit(struct session *s, struct task *t)
 	return 0;
 }
 
+void session_event(struct session *s, const struct conn *c, unsigned id, const char *fmt, ...)
+{
+	(void)s;
+	(void)c;
+	(void)id;
+	(void)fmt;
+}
+
 bool session_withdraw(struct session *s, struct task *t)
 {
 	(void)s;
