@@ -14,7 +14,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +29,10 @@
 static atomic_int max_level = LOG_LEVEL_INFO;
 static atomic_bool is_syslog;
 
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+static int journal_fd = -1; /* not connected: the journal may begin anew */
+static struct sockaddr_un journal_address = { .sun_family = AF_UNIX };
+
 static const struct {
 	const char *name;
 	int priority;
@@ -36,11 +43,28 @@ static const struct {
 	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
 };
 
+static void journal_open(void)
+{
+	const char *path = getenv("ISCSIFS_JOURNAL");
+
+	if (!path)
+		path = JOURNAL_SOCKET;
+	if (journal_fd >= 0)
+		close(journal_fd);
+	journal_fd = -1;
+	if (strlen(path) >= sizeof(journal_address.sun_path) || access(path, F_OK) < 0)
+		return;
+	g_strlcpy(journal_address.sun_path, path, sizeof(journal_address.sun_path));
+	journal_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
 void log_init(enum log_level level, bool to_syslog)
 {
 	tzset();
 	if (to_syslog)
 		openlog("iscsifs", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	if (to_syslog)
+		journal_open();
 	is_syslog = to_syslog;
 	log_set_level(level);
 }
@@ -94,5 +118,63 @@ void log_write(enum log_level level, const char *fmt, ...)
 		syslog(levels[level].priority, "%s", text);
 	else
 		write_stderr(level, text);
+	errno = saved_errno;
+}
+
+/* The first node name in @text: where it is, and how long; 0: there is none. */
+static int find_target(const char *text, const char **ret)
+{
+	static const char *const types[] = { "iqn.", "eui.", "naa." };
+	size_t bytes;
+
+	for (const char *at = text; *at; at += strcspn(at, " "), at += strspn(at, " "))
+		for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+			if (strncmp(at, types[i], strlen(types[i])) != 0)
+				continue;
+			bytes = strcspn(at, " /,;\"");
+			while (bytes && at[bytes - 1] == ':')
+				bytes--;
+			*ret = at;
+			return (int)bytes;
+		}
+	return 0;
+}
+
+/* The native protocol: lines FIELD=VALUE. False: it did not go. */
+static bool write_journal(enum log_level level, unsigned id, const char *name, const char *text)
+{
+	char fields[MESSAGE_MAX * 5];
+	struct iovec iov = { .iov_base = fields };
+	struct msghdr msg = { .msg_name = &journal_address,
+			      .msg_namelen = sizeof(journal_address),
+			      .msg_iov = &iov,
+			      .msg_iovlen = 1 };
+	const char *target = "";
+	int target_bytes = find_target(text, &target), len;
+
+	if (journal_fd < 0)
+		return false;
+	len = snprintf(fields, sizeof(fields),
+		       "MESSAGE=%s (event %u %s)\nPRIORITY=%d\nSYSLOG_IDENTIFIER=iscsifs\n"
+		       "ISCSI_EVENT_ID=%u\nISCSI_EVENT_NAME=%s\n%s%.*s%s",
+		       text, id, name, levels[level].priority, id, name,
+		       target_bytes ? "ISCSI_TARGET=" : "", target_bytes, target,
+		       target_bytes ? "\n" : "");
+	if (len < 0 || (size_t)len >= sizeof(fields))
+		return false;
+	iov.iov_len = (size_t)len;
+	return sendmsg(journal_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == len;
+}
+
+void log_event(enum log_level level, unsigned id, const char *name, const char *text)
+{
+	char plain[MESSAGE_MAX * 4];
+	int saved_errno = errno;
+
+	if (!log_is_enabled(level))
+		return;
+	text_plain(text, strlen(text), plain, sizeof(plain));
+	if (!is_syslog || !write_journal(level, id, name, plain))
+		log_write(level, "%s (event %u %s)", text, id, name);
 	errno = saved_errno;
 }

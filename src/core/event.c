@@ -550,7 +550,7 @@ static void tell_log(struct event_log *e, const struct event *v, const char *nam
 		return;
 	}
 	e->log_lines++;
-	log_write(levels[v->severity], "%s (event %u %s)", v->text, v->id, name);
+	log_event(levels[v->severity], v->id, name, v->text);
 }
 
 void event_emit(struct daemon *d, unsigned id, const char *fmt, ...)

@@ -7,13 +7,14 @@ import re
 import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 
 from fuse_paths import events, put
-from mounted import Mounted, read_text, result
+from mounted import Mounted, is_mounted, program, read_text, result, unmount
 from patterns import File
 from realtargets import Tgtd
 from runner import LIMIT, SLOWNESS, refuses, test, wait_for
@@ -393,3 +394,30 @@ def no_descriptor_for_a_session(t):
     wait_for(lambda: events(fs, "no-session-resources"), "it is told")
     fs.login(iqn)
     fs.logout(iqn)
+
+
+@test
+def journal_gets_fields(t):
+    """A daemon in the background, and a socket where the journal's would be."""
+    path, point = t.path("journal"), t.path("point")
+    os.mkdir(point)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(path)
+        journal.settimeout(LIMIT)
+        t.sh(f"{program()} -s {t.path('state')} -p {t.path('pid')} {point}", env=dict(os.environ, ISCSIFS_JOURNAL=path))
+        t.defer(lambda: is_mounted(point) and unmount(point))
+        with open(t.path("pid")) as f:
+            pid = int(f.read())
+        try:
+            with open(f"{point}/ctl", "w") as f:
+                f.write("login iqn.2026-01.org.example:none\n")
+        except OSError as e:
+            assert e.errno == errno.ENOENT, e
+        lines = journal.recv(65536).decode().splitlines()
+        fields = dict(x.split("=", 1) for x in lines)
+        assert fields["ISCSI_EVENT_ID"] == "1034" and fields["ISCSI_EVENT_NAME"] == "request-failed", fields
+        assert fields["ISCSI_TARGET"] == "iqn.2026-01.org.example:none", fields
+        assert fields["PRIORITY"] == "4" and fields["SYSLOG_IDENTIFIER"] == "iscsifs", fields
+        assert fields["MESSAGE"].endswith("(event 1034 request-failed)"), fields
+        t.sh(f"umount {point}")
+        wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon ends")

@@ -4,7 +4,11 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -91,7 +95,49 @@ static void test_log_keeps_errno(void)
 	captured();
 }
 
+/* What the journal gets: fields, a line each; and nobody waits for one that is full or gone. */
+static void test_log_event_goes_to_the_journal(void)
+{
+	char folder[] = "/tmp/test_log.XXXXXX";
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ssize_t n;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);
+	CU_ASSERT_EQUAL_FATAL(
+		bind(journal, (const struct sockaddr *)&address, sizeof(address)), 0);
+	setenv("ISCSIFS_JOURNAL", address.sun_path, 1);
+	log_init(LOG_LEVEL_WARNING, true);
+	log_event(LOG_LEVEL_WARNING, 20, "connection-lost",
+		  "session 3 iqn.2026-01.org.example:disk: lost\nPRIORITY=0");
+	n = recv(journal, got, sizeof(got) - 1, 0);
+	CU_ASSERT_FATAL(n > 0);
+	got[n] = '\0';
+	CU_ASSERT_STRING_EQUAL(
+		got, "MESSAGE=session 3 iqn.2026-01.org.example:disk: lost\\x0aPRIORITY=0 "
+		     "(event 20 connection-lost)\nPRIORITY=4\nSYSLOG_IDENTIFIER=iscsifs\n"
+		     "ISCSI_EVENT_ID=20\nISCSI_EVENT_NAME=connection-lost\n"
+		     "ISCSI_TARGET=iqn.2026-01.org.example:disk\n");
+	log_event(LOG_LEVEL_INFO, 34, "reconnected", "not at this level");
+	CU_ASSERT_EQUAL(recv(journal, got, sizeof(got), 0), -1);
+	log_event(LOG_LEVEL_ERROR, 1016, "io-failed", "no target");
+	n = recv(journal, got, sizeof(got) - 1, 0);
+	got[n > 0 ? n : 0] = '\0';
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, "PRIORITY=3\n"));
+	CU_ASSERT_PTR_NULL(strstr(got, "ISCSI_TARGET"));
+	for (unsigned i = 0; i < 1000; i++) /* more than the socket takes, and nobody reads */
+		log_event(LOG_LEVEL_ERROR, 1016, "io-failed", "one of many");
+	close(journal);
+	unlink(address.sun_path);
+	rmdir(folder);
+	log_event(LOG_LEVEL_WARNING, 20, "connection-lost", "the journal is gone");
+	unsetenv("ISCSIFS_JOURNAL");
+	log_init(LOG_LEVEL_INFO, false);
+}
+
 UNIT_MAIN("log", UNIT(test_log_line_has_level_and_text),
 	  UNIT(test_log_drops_what_is_below_the_level),
 	  UNIT(test_log_escapes_what_could_steer_a_terminal_or_forge_a_line),
-	  UNIT(test_log_cuts_long_lines), UNIT(test_log_keeps_errno))
+	  UNIT(test_log_cuts_long_lines), UNIT(test_log_keeps_errno),
+	  UNIT(test_log_event_goes_to_the_journal))
