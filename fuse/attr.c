@@ -195,14 +195,29 @@ int attr_write(const struct attr_dir *dir, const struct attr *row, struct object
 	/* g_strndup() stops at a NUL: store() compares with @len. */
 	g_string_truncate(reply, 0);
 	if (store(row, o, value, len, &err)) {
+		if (is_secret)
+			text_wipe(value, len);
 		if (row->show)
 			row->show(o, reply);
 		return 0;
 	}
 	what = g_strdup_printf("%s=%s", row->name, is_secret ? "***" : value);
+	if (is_secret)
+		text_wipe(value, len);
 	object_fail(o, what, err);
 	print_error(dir, o, err, reply);
 	return error_errno(err);
+}
+
+int attr_kept(const struct attr_dir *dir, const struct attr *row, struct object *o,
+	      const GError *err, GString *reply)
+{
+	if (!err)
+		return 0;
+	object_fail(o, row->name, err);
+	g_string_truncate(reply, 0);
+	print_error(dir, o, err, reply);
+	return script_errno(err);
 }
 
 /* --- for show functions --- */

@@ -51,6 +51,9 @@ struct attr {
 	void (*show)(struct object *o, GString *out);
 	/* @value has no blanks around it. FALSE and @err: nothing has changed. */
 	gboolean (*store)(struct object *o, const char *value, GError **err);
+	/* store() worked: the write ends when @op does, since what was set is being saved (takes a
+	 * reference to keep @op). NULL: at once. */
+	void (*keep)(struct object *o, struct operation *op);
 	/* ATTR_CTL: NULL: the verbs of the object's kind. */
 	const struct verb *verbs;
 	/* ATTR_CTL: what reading it tells when it is opened for that only, and takes time: appends
@@ -121,6 +124,9 @@ void attr_print(const struct attr_dir *dir, const struct attr *row, struct objec
  * line. */
 int attr_write(const struct attr_dir *dir, const struct attr *row, struct object *o,
 	       const char *text, size_t len, GString *reply);
+/* The same for what became of row->keep(): @err or NULL. @reply is left alone without one. */
+int attr_kept(const struct attr_dir *dir, const struct attr *row, struct object *o,
+	      const GError *err, GString *reply);
 /* "targets/iqn.x": where the directory of @o is. */
 void attr_place(const struct attr_dir *dir, const struct object *o, GString *out);
 

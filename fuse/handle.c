@@ -456,18 +456,49 @@ static void write_ctl(struct handle *h, fuse_req_t req, const char *text, size_t
 	g_free(joined);
 }
 
+/* What was set is on the disk, or not. */
+static void on_kept(struct operation *op, void *arg)
+{
+	struct handle *h = arg;
+	fuse_req_t req = take_back_request(h);
+	struct node *n = h->node;
+	g_autoptr(GString) reply = g_string_new(NULL);
+	int error = attr_kept(n->dir, n->row, n->obj, op->error, reply);
+
+	h->op = NULL;
+	operation_unref(op);
+	if (!error) {
+		fuse_reply_write(req, h->req_bytes);
+		return;
+	}
+	set_text(h, reply->str);
+	fuse_reply_err(req, error);
+}
+
 static void write_value(struct handle *h, fuse_req_t req, const char *text, size_t len)
 {
 	g_autoptr(GString) reply = g_string_new(NULL);
 	struct node *n = h->node;
-	int error = attr_write(n->dir, n->row, n->obj, text, len, reply);
+	int error;
+
+	if (h->op) {
+		fuse_reply_err(req, EBUSY);
+		return;
+	}
+	error = attr_write(n->dir, n->row, n->obj, text, len, reply);
 
 	texts_forget(&h->fs->texts);
 	set_text(h, reply->str);
-	if (error)
+	if (!error && n->row->keep) {
+		h->req_bytes = len;
+		h->op = operation_new(h->fs->loop, on_kept, h);
+		set_request(h, req);
+		n->row->keep(n->obj, h->op);
+	} else if (error) {
 		fuse_reply_err(req, error);
-	else
+	} else {
 		fuse_reply_write(req, len);
+	}
 }
 
 void handle_write(struct handle *h, fuse_req_t req, const char *text, size_t len)

@@ -38,12 +38,32 @@ static gboolean store_alias(struct object *o, const char *value, GError **err)
 	return initiator_set_alias(INITIATOR(o), value, err);
 }
 
+/* Whether there is one, for status.json and who may read everything. */
+static void show_chap_secret(struct object *o, GString *out)
+{
+	attr_print_text(out, INITIATOR(o)->chap_secret ? "***" : NULL);
+}
+
+static gboolean store_chap_secret(struct object *o, const char *value, GError **err)
+{
+	return initiator_set_chap_secret(INITIATOR(o), value, err);
+}
+
+static void keep(struct object *o, struct operation *op)
+{
+	initiator_wait_saved(INITIATOR(o), op);
+}
+
 static const struct attr initiator_attrs[] = {
 	ATTR_README_ROW,
 	ATTR_ERROR_ROW,
 	ATTR_STATUS_ROW,
-	{ "name", ATTR_VALUE, .mode = 0644, .show = show_name, .store = store_name },
-	{ "alias", ATTR_VALUE, .mode = 0644, .show = show_alias, .store = store_alias },
+	{ "name", ATTR_VALUE, .mode = 0644, .show = show_name, .store = store_name,
+	  .keep = keep },
+	{ "alias", ATTR_VALUE, .mode = 0644, .show = show_alias, .store = store_alias,
+	  .keep = keep },
+	{ "chap_secret", ATTR_VALUE, .mode = 0200, .show = show_chap_secret,
+	  .store = store_chap_secret, .keep = keep, .is_owners = true },
 	{ 0 },
 };
 
@@ -56,6 +76,9 @@ static const struct attr_dir initiator_dir = {
 		"name   the node name sent at login; write a name to fix it, * to go back to\n"
 		"       the one made of the host name; sessions that exist keep theirs\n"
 		"alias  a text for people, sent along; an empty line for none\n"
+		"chap_secret\n"
+		"       write only: the secret by which all targets prove themselves with\n"
+		"       auth=mutual, unless the login says secret_in=; * for none\n"
 		"\n"
 		"	echo iqn.2026-01.org.example:host1 > name\n",
 };

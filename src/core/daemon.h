@@ -36,6 +36,8 @@ struct initiator {
 	bool is_name_fixed; /* set by a person; else generated from the host name */
 	char *alias;	    /* NULL: none */
 	bool is_name_kept, is_alias_kept; /* set through the tree: in the state file */
+	char *chap_secret; /* that targets prove themselves with (mutual CHAP); NULL: none */
+	struct initiator_save *last_save; /* under way; NULL: none is */
 };
 
 struct discovery {
@@ -114,6 +116,11 @@ gboolean initiator_set_name(struct initiator *i, const char *name, GError **err)
 void initiator_take_conf(struct initiator *i);
 /* "" takes the alias away. At most 255 bytes of UTF-8 without control characters. */
 gboolean initiator_set_alias(struct initiator *i, const char *alias, GError **err);
+/* The secret of mutual CHAP for all targets, used with auth=mutual without secret_in=; "*" takes it
+ * away. Kept sealed. Sessions that exist keep theirs. */
+gboolean initiator_set_chap_secret(struct initiator *i, const char *secret, GError **err);
+/* @op finishes when what was set last is on the disk. */
+void initiator_wait_saved(struct initiator *i, struct operation *op);
 /* The default made of a host name as A2 says ("iqn.2026-11.io.iscsifs:HOST"). g_free(). */
 char *initiator_default_name(const char *host);
 

@@ -165,7 +165,7 @@ static const struct row guide_rows[GUIDE_EVENTS + 1] = {
 		 RAISED("fuse_paths.session_is_retrying_while_its_target_is_away"),
 		 .data = "the target's name" },
 	[35] = { ERROR, "target-secret-short",
-		 "The secret that the target is to prove has less than 12 bytes.", SILENT },
+		 "The secret that the target is to prove has less than 12 bytes.", RAISED("fuse_state.the_chap_secret_of_all_targets") },
 	[36] = { ERROR, "initiator-secret-short",
 		 "Our CHAP secret has less than 12 bytes.", SILENT },
 	[37] = { ERROR, "no-crypto",

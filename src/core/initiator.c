@@ -11,9 +11,14 @@
 #include "base/text.h"
 #include "core/daemon.h"
 #include "core/event.h"
+#include "core/operation.h"
+#include "core/options_state.h"
+#include "core/secret_store.h"
 #include "core/statefile.h"
+#include "iscsi/chap.h"
 
 #define STATE_FILE "initiator.conf"
+#define SECRET_PLACE "initiator/chap_secret"
 #define PREFIX "iqn.2026-11.io.iscsifs:"
 #define ALIAS_MAX 255 /* RFC 7143 6.1, iSCSI-local-name-value */
 
@@ -61,8 +66,53 @@ static void add_string(config_setting_t *to, const char *key, const char *value)
 	config_setting_set_string(config_setting_add(to, key, CONFIG_TYPE_STRING), value);
 }
 
+struct initiator_save {
+	struct initiator *initiator;
+	GList *waiting; /* of struct operation * */
+};
+
+static void on_saved(void *arg, const GError *err)
+{
+	struct initiator_save *s = arg;
+
+	if (s->initiator->last_save == s)
+		s->initiator->last_save = NULL;
+	for (GList *l = s->waiting; l; l = l->next) {
+		GError *why = err ? g_error_copy(err) : NULL;
+
+		g_prefix_error(&why, "it is in force, but only until the daemon ends: ");
+		operation_finish(l->data, why);
+		operation_unref(l->data);
+	}
+	g_list_free(s->waiting);
+	object_unref(&s->initiator->obj);
+	g_free(s);
+}
+
+void initiator_wait_saved(struct initiator *i, struct operation *op)
+{
+	if (i->last_save)
+		i->last_save->waiting =
+			g_list_append(i->last_save->waiting, operation_ref(op));
+	else
+		operation_finish(op, NULL);
+}
+
+static void add_chap_secret(struct initiator *i, config_setting_t *to)
+{
+	g_autoptr(GError) err = NULL;
+	g_autofree char *sealed = secret_save(i->daemon, SECRET_PLACE, i->chap_secret, &err);
+
+	if (sealed)
+		add_string(to, "chap_secret", sealed);
+	else
+		event_emit(i->daemon, EVENT_SECRET_FAILED, "%s: not saved: %s", SECRET_PLACE,
+			   err->message);
+}
+
 static void save(struct initiator *i)
 {
+	struct initiator_save *s;
 	config_t cfg;
 
 	config_init(&cfg);
@@ -70,7 +120,13 @@ static void save(struct initiator *i)
 		add_string(config_root_setting(&cfg), "name", i->is_name_fixed ? i->name : "*");
 	if (i->is_alias_kept)
 		add_string(config_root_setting(&cfg), "alias", i->alias ? i->alias : "");
-	statefile_save(i->daemon, STATE_FILE, &cfg, NULL, NULL);
+	if (i->chap_secret && i->daemon->state_dir)
+		add_chap_secret(i, config_root_setting(&cfg));
+	s = g_new0(struct initiator_save, 1);
+	s->initiator = i;
+	object_ref(&i->obj);
+	i->last_save = s;
+	statefile_save(i->daemon, STATE_FILE, &cfg, on_saved, s);
 	config_destroy(&cfg);
 }
 
@@ -147,6 +203,40 @@ void initiator_take_conf(struct initiator *i)
 		set_alias(i, c->initiator_alias ? c->initiator_alias : "", NULL);
 }
 
+/* Can it be used, and kept? */
+static gboolean check_chap_secret(struct initiator *i, const char *text, GError **err)
+{
+	const char *no_key = i->daemon->state_dir ? secret_store_error(i->daemon->secrets) : NULL;
+	uint8_t *secret;
+	size_t bytes;
+
+	if (no_key) {
+		error_set(err, ISDSC_CACHE_CORRUPTED,
+			  "the secret cannot be stored: no key for secrets: %s", no_key);
+		return FALSE;
+	}
+	if (!chap_secret_parse(text, &secret, &bytes, err)) {
+		if (err && *err && (*err)->code == ISDSC_SHORT_CHAP_SECRET)
+			event_emit(i->daemon, 35, "initiator/chap_secret: %s", (*err)->message);
+		return FALSE;
+	}
+	text_wipe(secret, bytes);
+	g_free(secret);
+	return TRUE;
+}
+
+gboolean initiator_set_chap_secret(struct initiator *i, const char *secret, GError **err)
+{
+	bool is_none = !strcmp(secret, "*");
+
+	if (!is_none && !check_chap_secret(i, secret, err))
+		return FALSE;
+	text_free_secret(i->chap_secret);
+	i->chap_secret = is_none ? NULL : g_strdup(secret);
+	save(i);
+	return TRUE;
+}
+
 /* ---- at start ---- */
 
 /* What was kept: *ret_text is NULL when there is nothing of that name. */
@@ -167,9 +257,10 @@ static gboolean take(struct initiator *i, const config_t *cfg, GError **err)
 {
 	g_autofree char *name_before = g_strdup(i->name);
 	bool was_fixed = i->is_name_fixed;
-	const char *name, *alias;
+	const char *name, *alias, *sealed;
 
 	if (!get_setting(cfg, "name", &name, err) || !get_setting(cfg, "alias", &alias, err) ||
+	    !get_setting(cfg, "chap_secret", &sealed, err) ||
 	    (name && !set_name(i, name, err)))
 		return FALSE;
 	if (alias && !set_alias(i, alias, err)) {
@@ -178,6 +269,8 @@ static gboolean take(struct initiator *i, const config_t *cfg, GError **err)
 	}
 	i->is_name_kept = name != NULL;
 	i->is_alias_kept = alias != NULL;
+	if (sealed)
+		i->chap_secret = secret_load(i->daemon, SECRET_PLACE, sealed);
 	return TRUE;
 }
 
@@ -198,6 +291,7 @@ static void initiator_free(struct object *o)
 
 	g_free(i->name);
 	g_free(i->alias);
+	text_free_secret(i->chap_secret);
 	object_done(o);
 	g_free(i);
 }

@@ -545,9 +545,9 @@ static enum auth_method method_of(const struct login_options *o)
 
 /* A user needs its secret, a secret its method. */
 static gboolean check_pair(const struct login_options *o, enum auth_method m, bool is_taken,
-			   const char *user, const char *secret, GError **err)
+			   const char *user, const char *secret, bool has_other, GError **err)
 {
-	if (is_taken && !login_option(o, secret)) {
+	if (is_taken && !has_other && !login_option(o, secret)) {
 		error_set_errno(err, ISDSC_MISSING_PARAMETER, EINVAL,
 				"auth=%s needs %s= or %s_file=", methods[m].name, secret,
 				secret);
@@ -561,11 +561,9 @@ static gboolean check_pair(const struct login_options *o, enum auth_method m, bo
 	return TRUE;
 }
 
-static gboolean parse_secret(const struct login_options *o, const char *key,
-			     uint8_t **ret_secret, size_t *ret_bytes, GError **err)
+static gboolean parse_secret(const char *key, const char *text, uint8_t **ret_secret,
+			     size_t *ret_bytes, GError **err)
 {
-	const char *text = login_option(o, key);
-
 	if (secret_is_sealed(text)) {
 		error_set(err, ISDSC_CACHE_CORRUPTED,
 			  "%s: the stored secret does not open with this host's key: bring the key "
@@ -590,17 +588,24 @@ static gboolean check_differ(const struct chap_config *c, GError **err)
 	return FALSE;
 }
 
-static gboolean make_auth(const struct login_options *o, enum auth_method *ret_method,
-			  struct chap_config *ret_chap, GError **err)
+/* @other_in: the secret of all targets, where the options have none; or NULL. */
+static gboolean make_auth(const struct login_options *o, const char *other_in,
+			  enum auth_method *ret_method, struct chap_config *ret_chap,
+			  GError **err)
 {
 	enum auth_method m = method_of(o);
+	const char *secret_in = login_option(o, "secret_in");
 	struct chap_config c = { 0 };
 
-	if (!check_pair(o, m, methods[m].takes_secret, "user", "secret", err) ||
-	    !check_pair(o, m, methods[m].takes_secret_in, "user_in", "secret_in", err))
+	if (!check_pair(o, m, methods[m].takes_secret, "user", "secret", false, err) ||
+	    !check_pair(o, m, methods[m].takes_secret_in, "user_in", "secret_in", other_in,
+			err))
 		return FALSE;
-	if (!parse_secret(o, "secret", &c.secret, &c.secret_bytes, err) ||
-	    !parse_secret(o, "secret_in", &c.secret_in, &c.secret_in_bytes, err) ||
+	if (!secret_in && methods[m].takes_secret_in)
+		secret_in = other_in;
+	if (!parse_secret("secret", login_option(o, "secret"), &c.secret, &c.secret_bytes,
+			  err) ||
+	    !parse_secret("secret_in", secret_in, &c.secret_in, &c.secret_in_bytes, err) ||
 	    !check_differ(&c, err)) {
 		chap_config_done(&c);
 		return FALSE;
@@ -632,7 +637,7 @@ gboolean login_options_config(const struct login_options *o, struct daemon *d,
 		if (login_option(o, k->name))
 			conf_set(&settings, k->name, login_option(o, k->name));
 	if (!conf_check_bursts(&settings, login_option(o, "first_burst_length"), err) ||
-	    !make_auth(o, &c.auth, &c.chap, err))
+	    !make_auth(o, d->initiator->chap_secret, &c.auth, &c.chap, err))
 		return FALSE;
 	c.wishes = settings.wishes;
 	c.timeouts = settings.timeouts;

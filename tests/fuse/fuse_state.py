@@ -9,8 +9,8 @@ import signal
 import threading
 import time
 
-from mounted import Mounted, read_text
-from realtargets import Tgtd, free_port
+from mounted import Mounted, read_text, unmount
+from realtargets import SECRET, SECRET_IN, USER, USER_IN, Tgtd
 from runner import LIMIT, need_root, refuses, test, wait_for
 
 IQN = "iqn.2026-11.test:kept-"
@@ -21,7 +21,7 @@ def again(t, fs, name, how=signal.SIGTERM, **more):
     if how == signal.SIGKILL:
         fs.process.kill()
         fs.process.wait(LIMIT)
-        t.sh(["umount", "-l", fs.point])
+        unmount(fs.point)
     elif fs.is_alive():
         fs.stop(how)
     return Mounted(t, name=name, state=fs.state, **more)
@@ -115,3 +115,159 @@ def a_file_of_a_later_version_stops_the_start(t):
     fs.wait(1)
     assert "discovery.conf" in read_text(fs.log) and "99" in read_text(fs.log), read_text(fs.log)
     assert read_text(path) == text
+
+
+def set_value(fs, name, value):
+    with open(fs.path("initiator", name), "w") as f:
+        f.write(value + "\n")
+
+
+def reply_of(fs, name, value):
+    """A value that is refused: what the descriptor tells then."""
+    fd = os.open(fs.path("initiator", name), os.O_RDWR)
+    try:
+        os.write(fd, value.encode())
+        raise AssertionError(f"{name}: {value} was taken")
+    except OSError:
+        return os.pread(fd, 4096, 0).decode()
+    finally:
+        os.close(fd)
+
+
+@test
+def the_chap_secret_of_all_targets(t):
+    tgtd = Tgtd(t)
+    iqn, number, _ = tgtd.chap_disk(mutual=True)
+    fs = Mounted(t)
+    keys = f"auth=mutual user={USER} secret={SECRET} user_in={USER_IN}"
+    fs.discover(tgtd.portal)
+    refuses(errno.EINVAL, fs.login, iqn, keys)
+    for text, code in (("short", "ISDSC_SHORT_CHAP_SECRET"), ("0xnothing", "ISDSC_INVALID_CHAP_SECRET"),
+                       ("0x0011223344", "ISDSC_SHORT_CHAP_SECRET")):
+        assert code in reply_of(fs, "chap_secret", text)
+    assert " target-secret-short " in fs.read("events")
+    assert fs.json("initiator")["chap_secret"] is None
+    assert os.stat(fs.path("initiator", "chap_secret")).st_mode & 0o777 == 0o200
+    set_value(fs, "chap_secret", SECRET)
+    e = refuses(errno.EINVAL, fs.login, iqn, keys)
+    assert "ISDSC_INVALID_INITIATOR_CHAP_SECRET" in e.reply, e.reply
+    set_value(fs, "chap_secret", "0x" + SECRET_IN.encode().hex())
+    assert fs.json("initiator")["chap_secret"] == "***"
+    fs = again(t, fs, "second", signal.SIGKILL)
+    wait_for(lambda: is_known(fs, iqn), "the portal has been asked")
+    sid = fs.login(iqn, keys)
+    assert fs.read("targets", iqn, "sessions", sid, "auth") == "mutual"
+    fs.logout(iqn)
+    set_value(fs, "chap_secret", "wrong-secret-56")
+    refuses(errno.EACCES, fs.login, iqn, keys)
+    set_value(fs, "chap_secret", "*")
+    refuses(errno.EINVAL, fs.login, iqn, keys)
+
+
+@test
+def another_key_loses_no_secret(t):
+    tgtd = Tgtd(t)
+    iqn, _, _ = tgtd.chap_disk()
+    fs = Mounted(t)
+    fs.ctl("discovery", f"add-target {iqn} portal={tgtd.portal} user={USER} secret={SECRET}")
+    fs.stop()
+    key = os.path.join(fs.state, "secret.key")
+    os.rename(key, key + ".away")
+    fs = again(t, fs, "without")
+    assert "secret-failed" in fs.read("events")
+    e = refuses(errno.EIO, fs.login, iqn)
+    assert "ISDSC_CACHE_CORRUPTED" in e.reply, e.reply
+    fs.ctl("discovery", f"add-target {IQN}1 portal=127.0.0.1")
+    fs.stop()
+    os.rename(key + ".away", key)
+    fs = again(t, fs, "with")
+    fs.login(iqn)
+
+
+# --- killed at any time ---
+
+def change(fs, n, acknowledged):
+    """One more change, and what of the state it is to be seen in. KeyError etc. when the daemon was killed in it."""
+    what = n % 4
+    if what == 0:
+        set_value(fs, "alias", f"alias {n}")
+        acknowledged["alias"] = f"alias {n}"
+    elif what == 1:
+        set_value(fs, "name", f"iqn.2026-11.test:name-{n}")
+        acknowledged["name"] = f"iqn.2026-11.test:name-{n}"
+    elif what == 2:
+        fs.ctl("discovery", f"add-target {IQN}{n} portal=127.0.0.1 secret=secret-of-{n:06d}")
+        acknowledged["static"] = acknowledged.get("static", frozenset()) | {f"{IQN}{n}"}
+    else:
+        gone = sorted(acknowledged.get("static", ()))[:-2]
+        if gone:
+            fs.ctl("discovery", f"remove-target {gone[0]}")
+            acknowledged["static"] = acknowledged["static"] - {gone[0]}
+
+
+def changes(fs, first, acknowledged):
+    """Until the daemon is killed."""
+    n = first
+    try:
+        while True:
+            change(fs, n, acknowledged)
+            n += 1
+    except (OSError, AssertionError):
+        return
+
+
+@test
+def killed_at_any_time_it_keeps_what_it_acknowledged(t):
+    fs, acknowledged, n = Mounted(t), {}, 0
+    for turn in range(12):
+        writer = threading.Thread(target=changes, args=(fs, n, acknowledged))
+        writer.start()
+        time.sleep(random.uniform(0.02, 0.3))
+        fs.process.kill()
+        writer.join(LIMIT)
+        assert not writer.is_alive()
+        n += 1000
+        fs = again(t, fs, f"after-{turn}", signal.SIGKILL)
+        assert not re.search(" (state-damaged|secret-failed) ", fs.read("events"))
+        # The one that was under way may have come through, or not.
+        static = set(fs.ls("discovery", "static"))
+        assert len(static ^ acknowledged.get("static", frozenset())) <= 1, (static, acknowledged)
+        acknowledged["static"] = frozenset(static)
+        for name in ("alias", "name"):
+            got, want = fs.read("initiator", name), acknowledged.get(name)
+            assert want is None or got == want or number(got) > number(want), (got, want)
+            acknowledged[name] = got
+    assert n and acknowledged["static"]
+
+
+def number(text):
+    return int(re.search(r"(\d+)$", text).group(1))
+
+
+@test
+def a_full_disk_is_told_and_changes_nothing(t):
+    need_root("a small file system")
+    state = t.path("state")
+    os.mkdir(state, 0o700)
+    t.sh(f"mount -t tmpfs -o size=64k,mode=0700 none {state}")
+    t.defer(unmount, state)
+    fs = Mounted(t, state=state)
+    fs.ctl("discovery", f"add-target {IQN}1 portal=127.0.0.1")
+    set_value(fs, "alias", "before")
+    with open(os.path.join(state, "filler"), "wb", buffering=0) as f:
+        try:
+            while True:
+                f.write(b"x" * 4096)
+        except OSError as e:
+            assert e.errno == errno.ENOSPC
+    e = refuses(errno.ENOSPC, fs.ctl, "discovery", f"add-target {IQN}2 portal=127.0.0.1")
+    assert "ISDSC_COULD_NOT_SAVE_PERSISTENT_LOGIN_DATA" in e.reply, e.reply
+    refuses(errno.ENOSPC, fs.ctl, "discovery", f"remove-target {IQN}1")
+    assert fs.ls("discovery", "static") == [f"{IQN}1"]
+    assert "No space left" in reply_of(fs, "alias", "after")
+    assert "state-not-saved" in fs.read("events")
+    fs.ctl("discovery", f"add-target {IQN}3 portal=127.0.0.1 persist=no")
+    os.unlink(os.path.join(state, "filler"))
+    fs.ctl("discovery", f"add-target {IQN}2 portal=127.0.0.1")
+    fs = again(t, fs, "second", signal.SIGKILL)
+    assert fs.ls("discovery", "static") == [f"{IQN}1", f"{IQN}2"]
