@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "core/daemon.h"
 #include "core/lun.h"
 #include "core/usage.h"
@@ -133,6 +134,9 @@ static bool take_request(struct fs *fs)
 		return true;
 	buf = (struct fuse_buf){ .mem = fs->blkio.rx, .size = (size_t)n };
 	fuse_session_process_buf(fs->session, &buf);
+	/* What was written to a control file may have a secret in it. */
+	if (fs->blkio.rx == buf.mem)
+		text_wipe(buf.mem, (size_t)n);
 	return fs->state != FS_ENDED;
 }
 
