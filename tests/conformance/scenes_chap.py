@@ -201,6 +201,7 @@ def chap_3_4_c_too_small(s):
 	"""An empty challenge, none, or one that is no binary value: abort."""
 	for n, value in enumerate(('0x', '0b', '', None, '0xzz', '12345', '0b!!!!', '0b=', '0x12 34', 'x12')):
 		refuses(s, replace('CHAP_C', value), no_proof=True, iqn=TEST + 'c%d' % n)
+	s.event('bad-chap-challenge')
 
 
 @scene

@@ -316,6 +316,7 @@ def ffp_14_1_async_logout_request(s):
 	s.equal(out.expstatsn, sn_add(t.sent(Op.ASYNC)[0].statsn), 'ExpStatSN of the logout')
 	s.check(not out.ahs and not out.dsl, 'AHS or data in a Logout Request')
 	t.wait(lambda: c.eof, 'the initiator to close after the logout')
+	s.event('logout-requested', r'iqn\.')
 
 
 @scene

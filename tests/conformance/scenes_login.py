@@ -374,6 +374,7 @@ def login_9_2_digest_response(s):
 	for value in ('None', 'Reject', 'crc32c', 'MD5', 'CRC32C,None'):
 		refuses(s, put('HeaderDigest', value), keys={'header_digest': 'yes'},
 			iqn='iqn.2026-01.org.iscsifs.test:hd-' + value.lower().replace(',', '-'))
+	s.event('no-header-digest')
 
 
 @scene

@@ -300,6 +300,7 @@ def silence_14_mid_logout(s):
 		job.result(SLACK)			# errno 0 or not: it is over
 		t.wait(lambda: conn_closed(t), 'the initiator to close')
 		s.wait(lambda: not s.exists('targets', t.iqn, 'lun0'), 'the LUN to go')
+	s.event('logout-timed-out')
 
 
 @scene

@@ -80,7 +80,7 @@ def login_attaches_and_logout_detaches(t):
     assert sectors(device) * 512 == SIZE and queue(device, "ro") == "0"
     assert queue(device, "loop/dio") == "1" and queue(device, "loop/autoclear") == "0"
     assert b.fs.json(b.lun)["block"] == device
-    assert f"is {device}" in b.fs.read("events")
+    assert f"is {device}" in b.fs.read("events") and " 1023 block-attached " in b.fs.read("events")
     data = pattern(1 << 20, 1)
     with File(device) as f:
         f.write(data, 4096)
@@ -94,7 +94,7 @@ def login_attaches_and_logout_detaches(t):
     b.fs.logout(b.iqn)
     assert not backing_of(device)
     assert not b.fs.sids(b.iqn)
-    assert f"{device} is detached" in b.fs.read("events")
+    assert f"{device} is detached" in b.fs.read("events") and " 1024 block-detached " in b.fs.read("events")
 
 
 @test
