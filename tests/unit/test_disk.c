@@ -56,6 +56,14 @@ bool session_withdraw(struct session *s, struct task *t)
 	return true;
 }
 
+void session_event(struct session *s, const struct conn *c, unsigned id, const char *fmt, ...)
+{
+	(void)s;
+	(void)c;
+	(void)id;
+	(void)fmt;
+}
+
 static uint64_t cdb_lba(const struct task *t)
 {
 	return t->cdb_bytes == 16 ? get_be64(t->cdb + 2) : get_be32(t->cdb + 2);
