@@ -58,6 +58,14 @@ bool session_withdraw(struct session *s, struct task *t)
 	return false;
 }
 
+void session_event(struct session *s, const struct conn *c, unsigned id, const char *fmt, ...)
+{
+	(void)s;
+	(void)c;
+	(void)id;
+	(void)fmt;
+}
+
 /* --- the unit --- */
 
 static void note(char letter)
