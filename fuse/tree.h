@@ -10,6 +10,7 @@
 
 extern const struct attr tree_root_row;
 
+extern const struct attr_dir tree_initiator_dir;    /* initiator/ */
 extern const struct attr_dir tree_discovery_dir;    /* discovery/ */
 extern const struct attr_dir tree_persistent_dir;   /* persistent/ */
 extern const struct attr_dir tree_targets_dir;	    /* targets/ */

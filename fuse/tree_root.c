@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The top of the tree and initiator/. tree.h says how the tables hang together. */
+/* The top of the tree. tree.h says how the tables hang together. */
 #include "fuse/tree.h"
 
 #include "core/daemon.h"
@@ -8,80 +8,6 @@
 #include "fuse/version.h"
 
 #define DAEMON(o) container_of(o, struct daemon, obj)
-#define INITIATOR(o) container_of(o, struct initiator, obj)
-
-/* --- initiator/ --- */
-
-static void show_name(struct object *o, GString *out)
-{
-	attr_print_text(out, INITIATOR(o)->name);
-}
-
-static gboolean store_name(struct object *o, const char *value, GError **err)
-{
-	return initiator_set_name(INITIATOR(o), value, err);
-}
-
-/* Without an alias the file is an empty line, which sets none when it is written back. */
-static void show_alias(struct object *o, GString *out)
-{
-	const char *alias = INITIATOR(o)->alias;
-
-	if (alias && *alias)
-		attr_print_text(out, alias);
-	else
-		g_string_append_c(out, '\n');
-}
-
-static gboolean store_alias(struct object *o, const char *value, GError **err)
-{
-	return initiator_set_alias(INITIATOR(o), value, err);
-}
-
-/* Whether there is one, for status.json and who may read everything. */
-static void show_chap_secret(struct object *o, GString *out)
-{
-	attr_print_text(out, INITIATOR(o)->chap_secret ? "***" : NULL);
-}
-
-static gboolean store_chap_secret(struct object *o, const char *value, GError **err)
-{
-	return initiator_set_chap_secret(INITIATOR(o), value, err);
-}
-
-static void keep(struct object *o, struct operation *op)
-{
-	initiator_wait_saved(INITIATOR(o), op);
-}
-
-static const struct attr initiator_attrs[] = {
-	ATTR_README_ROW,
-	ATTR_ERROR_ROW,
-	ATTR_STATUS_ROW,
-	{ "name", ATTR_VALUE, .mode = 0644, .show = show_name, .store = store_name,
-	  .keep = keep },
-	{ "alias", ATTR_VALUE, .mode = 0644, .show = show_alias, .store = store_alias,
-	  .keep = keep },
-	{ "chap_secret", ATTR_VALUE, .mode = 0200, .show = show_chap_secret,
-	  .store = store_chap_secret, .keep = keep, .is_owners = true },
-	{ 0 },
-};
-
-static const struct attr_dir initiator_dir = {
-	.name = "initiator",
-	.attrs = initiator_attrs,
-	.readme =
-		"Who we are to every target.\n"
-		"\n"
-		"name   the node name sent at login; write a name to fix it, * to go back to\n"
-		"       the one made of the host name; sessions that exist keep theirs\n"
-		"alias  a text for people, sent along; an empty line for none\n"
-		"chap_secret\n"
-		"       write only: the secret by which all targets prove themselves with\n"
-		"       auth=mutual, unless the login says secret_in=; * for none\n"
-		"\n"
-		"	echo iqn.2026-01.org.example:host1 > name\n",
-};
 
 /* --- the top --- */
 
@@ -116,7 +42,7 @@ static const struct attr root_attrs[] = {
 	{ "events.json", ATTR_EVENTS, .mode = 0444, .is_json = true },
 	{ "events_pipe", ATTR_EVENTS_PIPE, .mode = 0444 },
 	{ "events_pipe.json", ATTR_EVENTS_PIPE, .mode = 0444, .is_json = true },
-	{ "initiator", ATTR_DIR, 0555, .dir = &initiator_dir, .object = initiator_of },
+	{ "initiator", ATTR_DIR, 0555, .dir = &tree_initiator_dir, .object = initiator_of },
 	{ "discovery", ATTR_DIR, 0555, .dir = &tree_discovery_dir, .object = discovery_of },
 	{ "persistent", ATTR_DIR, 0555, .dir = &tree_persistent_dir, .object = persistent_of },
 	ATTR_DIR_ROW("targets", tree_targets_dir),

@@ -138,8 +138,8 @@ static const struct error_info table[] = {
 	ERROR(INITIATOR_INSTANCE_NOT_FOUND, ENOENT, "There is no such initiator instance",
 	      "list `initiator/instances/` and give one that is there, or leave "
 	      "instance= out",
-	      "not yet: instances of the initiator come with later work",
-	      NULL),
+	      "instance= with a name that is not in initiator/instances",
+	      "interop_instances.what_is_not_there"),
 	ERROR(TARGET_ALREADY_EXISTS, EEXIST, "The target exists already",
 	      "remove the target first, or use another name; merge=yes adds to what "
 	      "another mechanism found",
@@ -248,8 +248,8 @@ static const struct error_info table[] = {
 	      NULL),
 	ERROR(INVALID_PORT_NUMBER, EINVAL, "The port number is not valid",
 	      "list the ports in `initiator/instances/` and give one that is there",
-	      "not yet: ports of the initiator come with later work",
-	      NULL),
+	      "port= with a number that the instance does not have",
+	      "interop_instances.what_is_not_there"),
 	WARNING(OPERATION_NOT_ALL_SUCCESS, EIO, "The operation succeeded in part only",
 	      "look at the `error` files below for those that failed; the rest is done",
 	      "a refresh in which some portals failed",

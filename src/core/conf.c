@@ -53,6 +53,17 @@ const struct conf_option conf_options[] = {
 		 "initiator/alias of the tree goes before it.",
 	  .check = conf_check_alias },
 
+	{ .key = { "initiator_instances", COMMAND_TEXT,
+		   .help = "ways out of this host, by name: NAME=WAY, ...; a way is ADDR, "
+			   "@INTERFACE, ADDR@INTERFACE or any" },
+	  AT(initiator_instances),
+	  .example = "san1=@eth1, san2=10.0.0.9",
+	  .live = CONF_RESTART,
+	  .why = "Logins with instance=NAME go that way. With two networks to a target, a "
+		 "session by each makes two paths. The verb add-instance of initiator/ctl does "
+		 "it live.",
+	  .check = conf_check_instances },
+
 	{ .key = { "allow_other", COMMAND_BOOL,
 		   .help = "let other users into the tree, as far as permissions go" },
 	  AT(allow_other),

@@ -37,6 +37,7 @@ struct conf {
 	char *uid, *gid, *umask, *operators, *disk_group;
 	bool allow_other;
 	char *state_dir, *pid_file; /* absolute; NULL: not set */
+	char *initiator_instances; /* initiator_instance.h; NULL: none */
 	char *secret_key_file; /* absolute; NULL: see secret_store.h */
 	enum log_level log_level;
 	enum log_target log_target;

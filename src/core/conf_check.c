@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "core/initiator_instance.h"
 
 #define ALIAS_MAX 255	 /* RFC 7143 6.1: a text value */
 #define DATABASE_BYTES 65536 /* an entry of passwd or group: a group has many members */
@@ -54,6 +55,11 @@ gboolean conf_check_path(char **value, GError **err)
 		return TRUE;
 	REFUSE(err, "not an absolute path");
 	return FALSE;
+}
+
+gboolean conf_check_instances(char **value, GError **err)
+{
+	return initiator_instances_check(*value, err);
 }
 
 /* --- who --- */

@@ -25,6 +25,7 @@
 #include "core/attach.h"
 #include "core/discovery.h"
 #include "core/event.h"
+#include "core/initiator_instance.h"
 #include "core/logins.h"
 #include "core/persistent.h"
 #include "core/portal_health.h"
@@ -202,6 +203,10 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 		daemon_free(d);
 		return NULL;
 	}
+	if (!initiator_instances_load(d, err)) {
+		daemon_free(d);
+		return NULL;
+	}
 	discovery_load(d->discovery);
 	d->persistent = persistent_new(d);
 	logins_new(d);
@@ -230,6 +235,7 @@ void daemon_free(struct daemon *d)
 		object_gone(&d->persistent->obj);
 	if (d->discovery)
 		object_gone(&d->discovery->obj);
+	initiator_instances_free(d);
 	if (d->initiator)
 		object_gone(&d->initiator->obj);
 	loop_timer_done(&d->shutdown_timer);

@@ -63,6 +63,7 @@ struct daemon {
 	struct secret_store *secrets; /* seals what is kept; NULL without a state directory */
 	struct initiator *initiator;
 	struct discovery *discovery;
+	GList *instances; /* of struct initiator_instance * */
 	struct persistent *persistent;
 	struct logins *logins;	 /* done at each start */
 	struct volumes *volumes; /* that readiness waits for */

@@ -38,6 +38,7 @@
 enum {
 	EVENT_CONNECT_FAILED = 1,
 	EVENT_NO_SESSION = 2,
+	EVENT_NO_LOCAL_ADDRESS = 5,
 	EVENT_NO_CONNECTION = 6,
 	EVENT_LOGIN_FAILED = 10,
 	EVENT_LOGIN_TIMED_OUT = 43,
@@ -212,8 +213,16 @@ static bool is_want(int errno_value)
 	       errno_value == ENOBUFS;
 }
 
+/* The interface or the address to come from is not there. */
+static bool is_no_way_out(int errno_value)
+{
+	return errno_value == ENODEV || errno_value == EADDRNOTAVAIL;
+}
+
 static unsigned connect_event(const struct dial *d, int errno_value)
 {
+	if (is_no_way_out(errno_value))
+		return EVENT_NO_LOCAL_ADDRESS;
 	if (!is_want(errno_value))
 		return EVENT_CONNECT_FAILED;
 	return d->into ? EVENT_NO_CONNECTION : EVENT_NO_SESSION;
@@ -515,7 +524,8 @@ static void on_connect_failed(void *arg, void *tag, int errno_value)
 			errno_value, "%s%scannot connect: %s",
 			strcmp(address, w->candidate->portal) ? address : "",
 			strcmp(address, w->candidate->portal) ? ": " : "", why->str);
-	portal_health_failed(d->daemon->health, w->candidate->portal);
+	if (!is_no_way_out(errno_value))
+		portal_health_failed(d->daemon->health, w->candidate->portal);
 	note_failure(d, w->candidate->portal, err->message, -1, err,
 		     connect_event(d, errno_value));
 }

@@ -21,7 +21,7 @@ struct dial;
 struct dial_portal {
 	const char *host;
 	uint16_t port;
-	const char *source; /* numeric address to come from; NULL: any */
+	const char *source; /* as in resolve.h; NULL: any */
 };
 
 /* All is copied; a reference of @into is held. */

@@ -11,6 +11,7 @@
 #include "core/dial.h"
 #include "core/event.h"
 #include "core/hop.h"
+#include "core/initiator_instance.h"
 #include "core/pathset.h"
 #include "core/revive.h"
 
@@ -19,6 +20,9 @@
 const struct command_key mcs_add_keys[] = {
 	{ "portal", COMMAND_TEXT, .help = "by this one; default: the next that is not used" },
 	{ "source", COMMAND_TEXT, .help = "numeric address of ours to connect from" },
+	{ "instance", COMMAND_TEXT,
+	  .help = "way out of this host; default: that of the session" },
+	{ "port", COMMAND_TEXT, .help = "of the instance: a number in its file ports" },
 	{ "role", COMMAND_CHOICE, .choices = "active|standby", .help = "default: active" },
 	{ "weight", COMMAND_NUMBER, 0, POLICY_WEIGHT_MAX,
 	  .help = "default: 1; low goes first" },
@@ -159,13 +163,23 @@ static gboolean pick_portals(struct add *a, const char *named, GArray *portals, 
 	return TRUE;
 }
 
+/* That of the session, unless another one or an address is given. */
+static gboolean pick_way(struct add *a, const struct command *cmd, GError **err)
+{
+	const char *instance = command_key(cmd, "instance"), *source = command_key(cmd, "source");
+
+	if (!instance && !source)
+		instance = a->nexus->instance;
+	return initiator_way_of(a->nexus->target->daemon, instance, command_key(cmd, "port"),
+				source, &a->source, err);
+}
+
 static struct add *add_new(struct nexus *n, const struct command *cmd, struct operation *op)
 {
 	struct add *a = g_new0(struct add, 1);
 
 	a->nexus = n;
 	a->op = operation_ref(op);
-	a->source = g_strdup(command_key(cmd, "source"));
 	a->is_named = command_key(cmd, "portal");
 	a->is_standby = !g_strcmp0(command_key(cmd, "role"), "standby");
 	a->weight = (unsigned)command_number(cmd, "weight", POLICY_WEIGHT_DEFAULT);
@@ -190,7 +204,8 @@ void mcs_add(struct nexus *n, const struct command *cmd, struct operation *op)
 	}
 	a = add_new(n, cmd, op);
 	operation_step(op, on_cancel, a);
-	if (!pick_portals(a, command_key(cmd, "portal"), portals, &host, &err)) {
+	if (!pick_way(a, cmd, &err) ||
+	    !pick_portals(a, command_key(cmd, "portal"), portals, &host, &err)) {
 		add_end(a, err);
 		return;
 	}

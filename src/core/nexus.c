@@ -245,6 +245,7 @@ void nexus_remove(struct nexus *n)
 	object_gone(&n->session->obj);
 	mapping_free(n->mapping);
 	g_free(n->portal);
+	g_free(n->instance);
 	g_free(n);
 	target_maybe_gone(t);
 	daemon_check_shutdown(d);

@@ -32,7 +32,9 @@ const struct command_key login_keys[] = {
 	{ "portal", COMMAND_TEXT, .help = "log in here, ADDR[:PORT]; default: as discovered" },
 	{ "mechanism", COMMAND_TEXT,
 	  .help = "what is known by this one counts; a name in instances/, or its begin" },
-	{ "instance", COMMAND_TEXT, .help = "initiator instance; not in this version" },
+	{ "instance", COMMAND_TEXT,
+	  .help = "way out of this host: a name in initiator/instances; default: default" },
+	{ "port", COMMAND_TEXT, .help = "of the instance: a number in its file ports" },
 	{ "source", COMMAND_TEXT, .help = "numeric address of ours to connect from" },
 
 	{ "auth", COMMAND_CHOICE, .choices = "none|chap|mutual",
@@ -114,7 +116,7 @@ const struct command_key login_keys[] = {
 static const struct {
 	const char *key, *as_now;
 } not_yet[] = {
-	{ "instance", NULL },	   { "ipsec_required", "no" },
+	{ "ipsec_required", "no" },
 	{ "security_flags", "0" },
 };
 

@@ -17,6 +17,7 @@
 #include "core/dial.h"
 #include "core/discovery.h"
 #include "core/event.h"
+#include "core/initiator_instance.h"
 
 #define EVENT_DISCOVERY_TIMEOUT 46 /* of the guide */
 
@@ -268,17 +269,19 @@ static gboolean may_refresh(const struct portal *p, GError **err)
 
 void portal_refresh(struct portal *p, struct operation *op)
 {
-	struct dial_portal portal = { p->host, p->port, login_option(&p->options, "source") };
+	struct dial_portal portal = { p->host, p->port, NULL };
+	g_autofree char *way = NULL;
 	struct session_config config;
 	struct refresh *r;
 	GError *err = NULL;
 
 	operation_where(op, "discovery/portals/%s", p->name);
-	if (!may_refresh(p, &err) ||
+	if (!may_refresh(p, &err) || !initiator_way(p->daemon, &p->options, &way, &err) ||
 	    !login_options_config(&p->options, p->daemon, NULL, &config, &err)) {
 		operation_finish(op, err);
 		return;
 	}
+	portal.source = way;
 	r = g_new0(struct refresh, 1);
 	r->daemon = p->daemon;
 	daemon_hold(r->daemon);

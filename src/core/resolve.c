@@ -21,7 +21,7 @@
 
 struct resolve {
 	struct worker_job job;
-	char *host, *source; /* @source may be NULL */
+	char *host, *source, *interface; /* both may be NULL */
 	char port[sizeof("65535")];
 	bool is_cancelled;
 	bool has_run; /* false in done(): the daemon ends */
@@ -71,6 +71,8 @@ static void keep(struct resolve *r, const struct addrinfo *a, const struct addri
 	to = &r->found[r->count++];
 	memcpy(&to->addr, a->ai_addr, a->ai_addrlen);
 	to->addr_bytes = a->ai_addrlen;
+	if (r->interface)
+		g_strlcpy(to->interface, r->interface, sizeof(to->interface));
 	if (!source)
 		return;
 	memcpy(&to->source, source->ai_addr, source->ai_addrlen);
@@ -113,6 +115,7 @@ static void resolve_free(struct resolve *r)
 {
 	g_free(r->host);
 	g_free(r->source);
+	g_free(r->interface);
 	g_free(r);
 }
 
@@ -152,6 +155,16 @@ static void done(struct worker_job *job)
 	resolve_free(r);
 }
 
+/* Each is NULL when @way does not have it. */
+static void split_way(const char *way, char **ret_source, char **ret_interface)
+{
+	const char *at = strchr(way, '@');
+	size_t len = at ? (size_t)(at - way) : strlen(way);
+
+	*ret_source = len ? g_strndup(way, len) : NULL;
+	*ret_interface = at ? g_strdup(at + 1) : NULL;
+}
+
 struct resolve *resolve_start(struct worker *w, const char *host, uint16_t port,
 			      const char *source,
 			      void (*done_cb)(void *arg, const struct conn_address *a,
@@ -161,7 +174,8 @@ struct resolve *resolve_start(struct worker *w, const char *host, uint16_t port,
 	struct resolve *r = g_new0(struct resolve, 1);
 
 	r->host = g_strdup(host);
-	r->source = g_strdup(source);
+	if (source)
+		split_way(source, &r->source, &r->interface);
 	snprintf(r->port, sizeof(r->port), "%u", port);
 	r->done = done_cb;
 	r->arg = arg;

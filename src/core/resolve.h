@@ -17,8 +17,8 @@ struct resolve;
  * RESOLVE_MAX), each once, or @err and no address (ISDSC_DNS_NAME_UNRESOLVED, ENOENT; a @source
  * that is not numeric: ISDSC_INVALID_PARAMETER; one of another family than a numeric
  * host: ISDSC_ADDRESS_TYPE_NOT_SUPPORTED). Both are borrowed. The handle is gone when
- * @done returns. @source: NULL or a numeric address to bind to; only addresses of its family
- * count. */
+ * @done returns. @source: NULL, or "ADDR", "@INTERFACE", "ADDR@INTERFACE": a numeric address to
+ * bind to (only addresses of its family count then), and the interface to go out by. */
 struct resolve *resolve_start(struct worker *w, const char *host, uint16_t port,
 			      const char *source,
 			      void (*done)(void *arg, const struct conn_address *a,

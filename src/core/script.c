@@ -72,6 +72,7 @@ static const char *const kind_names[OBJECT_KINDS] = {
 	[OBJECT_PERSISTENT] = "persistent",
 	[OBJECT_LOGIN] = "persistent login",
 	[OBJECT_VOLUME] = "volume",
+	[OBJECT_INITIATOR_INSTANCE] = "initiator instance",
 };
 
 /* --- replies --- */

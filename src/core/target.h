@@ -87,6 +87,7 @@ struct nexus {
 	struct target *target;
 	struct session *session;
 	char *portal;	   /* its leading connection logged in by */
+	char *instance;	   /* of the initiator, that it was made by; NULL: default */
 	struct scan *scan; /* under way, or NULL */
 	bool is_scanned;
 	bool is_logging_out;

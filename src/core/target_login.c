@@ -34,6 +34,7 @@
 #include "core/dial.h"
 #include "core/event.h"
 #include "core/hop.h"
+#include "core/initiator_instance.h"
 #include "core/logins.h"
 #include "core/options_state.h"
 #include "core/revive.h"
@@ -49,6 +50,7 @@ struct target_login {
 	struct operation *scan;
 	unsigned sid;
 	unsigned replaces;  /* sid of the session that goes when this succeeds; 0: none */
+	char *way;	    /* out of this host: initiator_instance.h; NULL: any */
 	char *portal;	    /* logged in by */
 	char *original;	    /* ... sent there by; the same, but for redirects */
 	bool is_named;	    /* by a person */
@@ -78,6 +80,7 @@ static struct nexus *replaced(const struct target_login *l)
 
 static void target_login_free(struct target_login *l)
 {
+	g_free(l->way);
 	g_free(l->portal);
 	g_free(l->original);
 	g_ptr_array_unref(l->portals);
@@ -140,8 +143,7 @@ static void succeed(struct target_login *l, struct nexus *n, const char *units)
 	struct conn *c = n->session->conns->data;
 
 	replace_old(l, n);
-	revive_want(n->revive, c, l->original, l->is_named,
-		    login_option(&l->options, "source"));
+	revive_want(n->revive, c, l->original, l->is_named, l->way);
 	operation_result(l->op, "session", "%u", l->sid);
 	operation_result(l->op, "connection", "%u", c->cid);
 	operation_result(l->op, "portal", "%s", l->portal);
@@ -192,6 +194,7 @@ static struct nexus *make_nexus(struct target_login *l, const struct dial_result
 	n->is_guarded = is_yes(&l->options, "guard");
 	n->expose = l->expose;
 	n->mapping = g_steal_pointer(&l->mapping);
+	n->instance = g_strdup(login_option(&l->options, "instance"));
 	n->has_pr_key = login_option_number(&l->options, "pr_key", &n->pr_key);
 	l->sid = r->session->sid;
 	l->original = g_strdup(r->moved ? r->moved : l->portals->pdata[r->index]);
@@ -237,6 +240,7 @@ struct plan {
 	bool is_bare; /* no key was given */
 	enum { LOGIN_NEW, LOGIN_WAIT, LOGIN_REPLACE } what;
 	struct nexus *old; /* WAIT, REPLACE: that one */
+	char *way;	   /* as in struct target_login */
 	GArray *portals;   /* of struct dial_portal */
 	enum expose expose;
 	struct mapping *mapping;
@@ -247,6 +251,7 @@ static void plan_done(struct plan *p)
 {
 	g_free(p->named.host);
 	g_array_unref(p->portals);
+	g_free(p->way);
 	mapping_free(p->mapping);
 	login_options_done(&p->given);
 	login_options_done(&p->options);
@@ -400,7 +405,7 @@ static void merge_known(struct login_options *o, const struct target *t,
 
 static void add_portal(struct plan *p, const char *host, uint16_t port)
 {
-	struct dial_portal d = { host, port, login_option(&p->options, "source") };
+	struct dial_portal d = { host, port, p->way };
 
 	g_array_append_val(p->portals, d);
 }
@@ -415,7 +420,7 @@ static gboolean add_instance(struct plan *p, const struct target *t, const struc
 		g_autofree char *portal = text_format_portal(q->host, q->port);
 
 		if (p->what == LOGIN_REPLACE ||
-		    !hop_is_used(t, NULL, portal, login_option(&p->options, "source")))
+		    !hop_is_used(t, NULL, portal, p->way))
 			add_portal(p, q->host, q->port);
 	}
 	if (p->portals->len || !i->portals->len)
@@ -519,6 +524,7 @@ static gboolean plan_make(struct plan *p, struct target *t, GError **err)
 	if (p->what == LOGIN_WAIT)
 		return TRUE;
 	if (!may_be_more(p, t, err) || !plan_expose(p, t, err) || !plan_mapping(p, t, err) ||
+	    !initiator_way(t->daemon, &p->options, &p->way, err) ||
 	    !plan_portals(p, t, i, err) ||
 	    !login_options_config(&p->options, t->daemon, t->name, &p->session, err))
 		return FALSE;
@@ -555,6 +561,7 @@ static struct target_login *target_login_new(struct target *t, struct plan *p,
 	l->is_named = p->named.host;
 	l->expose = p->expose;
 	l->mapping = g_steal_pointer(&p->mapping);
+	l->way = g_strdup(p->way);
 	l->replaces = p->old ? p->old->session->sid : 0;
 	login_options_copy(&l->options, &p->options);
 	login_options_copy(&l->given, &p->given);

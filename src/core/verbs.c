@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "core/attach.h"
 #include "core/discovery.h"
+#include "core/initiator_instance.h"
 #include "core/inspect.h"
 #include "core/mcs.h"
 #include "core/reload.h"
@@ -657,6 +658,8 @@ const struct verb *daemon_verbs(enum object_kind kind)
 		[OBJECT_PERSISTENT] = persistent_verbs,
 		[OBJECT_LOGIN] = saved_login_verbs,
 		[OBJECT_VOLUME] = volume_verbs,
+		[OBJECT_INITIATOR] = initiator_verbs,
+		[OBJECT_INITIATOR_INSTANCE] = initiator_instance_verbs,
 		[OBJECT_LUN] = lun_verbs,	  [OBJECT_INSTANCE] = instance_verbs,
 	};
 

@@ -102,7 +102,8 @@ def memory(pid):
             start, end = int(m[1], 16), int(m[2], 16)
             try:
                 mem.seek(start)
-                yield m[3] or "anonymous memory", mem.read(end - start)
+                if end - start < 1 << 32:  # larger ones are the shadow memory of a sanitizer
+                    yield m[3] or "anonymous memory", mem.read(end - start)
             except (OSError, ValueError):
                 pass
 

@@ -182,7 +182,6 @@ static void test_options_know_every_key_of_tree_md(void)
 static void test_options_not_there_yet_are_refused_plainly(void)
 {
 	static const char *const later[] = {
-		"instance=eth0",
 		"ipsec_required=true",
 		"security_flags=2",
 	};
