@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "core/policies.h"
 #include "core/attach.h"
 #include "core/daemon.h"
 #include "core/lun.h"
@@ -111,6 +112,11 @@ static void show_policy(struct object *o, GString *out)
 }
 
 /* Of the disk: other LUNs that are the same one have it as well. */
+static void keep_policy(struct object *o, struct operation *op)
+{
+	policies_wait(LUN(o)->target->daemon->policies, op);
+}
+
 static gboolean store_policy(struct object *o, const char *value, GError **err)
 {
 	enum policy policy;
@@ -213,7 +219,8 @@ static const struct attr lun_attrs[] = {
 	ATTR_FILE("serial", ATTR_JSON_TEXT, show_serial),
 	ATTR_FILE("wwid", ATTR_JSON_TEXT, show_wwid),
 	ATTR_FILE("type", ATTR_JSON_TEXT, show_type),
-	ATTR_SETTING("policy", ATTR_JSON_TEXT, show_policy, store_policy),
+	{ "policy", ATTR_VALUE, .mode = 0644, .json = ATTR_JSON_TEXT, .show = show_policy,
+	  .store = store_policy, .keep = keep_policy },
 	ATTR_SETTING("cache", ATTR_JSON_TEXT, show_cache, store_cache),
 	{ "write_cache", ATTR_VALUE, .mode = 0444, .show = show_write_cache,
 	  .is_shown = has_disk },

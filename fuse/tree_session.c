@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "core/policies.h"
 #include "core/mcs.h"
 #include "core/revive.h"
 #include "core/target.h"
@@ -292,6 +293,13 @@ static void show_policy(struct object *o, GString *out)
 	attr_print_text(out, policy_name(SESSION(o)->policy));
 }
 
+static void keep_policy(struct object *o, struct operation *op)
+{
+	const struct nexus *n = nexus_of_session(SESSION(o));
+
+	policies_wait(n ? n->target->daemon->policies : NULL, op);
+}
+
 static gboolean store_policy(struct object *o, const char *value, GError **err)
 {
 	struct nexus *n = nexus_of_session(SESSION(o));
@@ -319,7 +327,8 @@ static const struct attr session_attrs[] = {
 	ATTR_FILE("tsih", ATTR_JSON_NUMBER, show_tsih),
 	ATTR_FILE("auth", ATTR_JSON_TEXT, show_auth),
 	ATTR_FILE("logged_in", ATTR_JSON_TEXT, show_logged_in),
-	ATTR_SETTING("policy", ATTR_JSON_TEXT, show_policy, store_policy),
+	{ "policy", ATTR_VALUE, .mode = 0644, .json = ATTR_JSON_TEXT, .show = show_policy,
+	  .store = store_policy, .keep = keep_policy },
 	ATTR_FILE("params", ATTR_JSON_PARAMS, show_params),
 	ATTR_FILE("stats", ATTR_JSON_PAIRS, show_stats),
 	ATTR_DIR_ROW("connections", conns_dir),

@@ -38,6 +38,8 @@ struct conf {
 	bool allow_other;
 	char *state_dir, *pid_file; /* absolute; NULL: not set */
 	char *initiator_instances; /* initiator_instance.h; NULL: none */
+	char *login_auth, *login_user, *login_user_in;	    /* conf_secrets.h; NULL: not set ... */
+	char *login_secret_file, *chap_secret_file; /* ... absolute */
 	char *secret_key_file; /* absolute; NULL: see secret_store.h */
 	enum log_level log_level;
 	enum log_target log_target;

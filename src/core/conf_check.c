@@ -57,6 +57,16 @@ gboolean conf_check_path(char **value, GError **err)
 	return FALSE;
 }
 
+gboolean conf_check_auth(char **value, GError **err)
+{
+	const char *const methods[] = { "none", "chap", "mutual", NULL };
+
+	if (g_strv_contains(methods, *value))
+		return TRUE;
+	REFUSE(err, "none, chap or mutual is wanted");
+	return FALSE;
+}
+
 gboolean conf_check_instances(char **value, GError **err)
 {
 	return initiator_instances_check(*value, err);

@@ -46,6 +46,7 @@ void conf_option_set(const struct conf_option *o, struct conf *c, const char *va
 gboolean conf_check_name(char **value, GError **err);
 gboolean conf_check_alias(char **value, GError **err);
 gboolean conf_check_path(char **value, GError **err);
+gboolean conf_check_auth(char **value, GError **err);
 gboolean conf_check_instances(char **value, GError **err);
 gboolean conf_check_user(char **value, GError **err);
 gboolean conf_check_group(char **value, GError **err);

@@ -23,11 +23,13 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/attach.h"
+#include "core/conf_secrets.h"
 #include "core/discovery.h"
 #include "core/event.h"
 #include "core/initiator_instance.h"
 #include "core/logins.h"
 #include "core/persistent.h"
+#include "core/policies.h"
 #include "core/portal_health.h"
 #include "core/secret_store.h"
 #include "core/reload.h"
@@ -117,6 +119,7 @@ static void release_memory(struct object *o)
 	reloader_free(d->reloader);
 	conf_done(&d->conf);
 	secret_store_free(d->secrets);
+	conf_secrets_done(d);
 	g_clear_error(&d->state_error);
 	g_free(d->state_dir);
 	object_done(o);
@@ -203,10 +206,11 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 		daemon_free(d);
 		return NULL;
 	}
-	if (!initiator_instances_load(d, err)) {
+	if (!conf_secrets_load(d, err) || !initiator_instances_load(d, err)) {
 		daemon_free(d);
 		return NULL;
 	}
+	d->policies = policies_new(d);
 	discovery_load(d->discovery);
 	d->persistent = persistent_new(d);
 	logins_new(d);
@@ -229,6 +233,7 @@ void daemon_free(struct daemon *d)
 		target_drop(d->targets->data);
 	attacher_free(d->attacher);
 	worker_free(d->worker); /* runs what it has finished */
+	policies_free(d->policies);
 	logins_free(d->logins);
 	volumes_free(d->volumes);
 	if (d->persistent)

@@ -17,12 +17,14 @@
 #include "base/worker.h"
 #include "core/command.h"
 #include "core/conf.h"
+#include "core/options.h"
 
 struct attacher;
 struct event_log;
 struct logins;
 struct lun;
 struct persistent;
+struct policies;
 struct portal_health;
 struct secret_store;
 struct reloader;
@@ -61,8 +63,12 @@ struct daemon {
 	int state_lock;	 /* descriptor holding the lock of the state directory */
 	GError *state_error; /* a state file must not be written over: see statefile.h */
 	struct secret_store *secrets; /* seals what is kept; NULL without a state directory */
+	/* Of the configuration (conf_secrets.h). */
+	struct login_options defaults;
+	char *conf_chap_secret; /* NULL: none */
 	struct initiator *initiator;
 	struct discovery *discovery;
+	struct policies *policies;
 	GList *instances; /* of struct initiator_instance * */
 	struct persistent *persistent;
 	struct logins *logins;	 /* done at each start */

@@ -16,6 +16,7 @@
 #include "core/disk_watch.h"
 #include "core/event.h"
 #include "core/pathset.h"
+#include "core/policies.h"
 #include "core/reservation.h"
 #include "core/target.h"
 
@@ -452,6 +453,7 @@ gboolean lun_set_policy(struct lun *l, const char *name, GError **err)
 			  name);
 		return FALSE;
 	}
+	policies_set(l->target->daemon->policies, POLICIES_DISKS, l->wwid, l->disk->policy);
 	event_emit(l->target->daemon, EVENT_POLICY_CHANGED, "%s: policy %s", l->disk->name,
 		   name);
 	return TRUE;

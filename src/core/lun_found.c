@@ -12,6 +12,7 @@
 #include "core/disk_watch.h"
 #include "core/event.h"
 #include "core/lun_merge.h"
+#include "core/policies.h"
 #include "core/reservation.h"
 #include "core/target.h"
 #include "core/usage.h"
@@ -110,12 +111,17 @@ static bool is_by_the_way(const struct lun *l, const struct lun_facts *f)
 
 static void lun_update(struct lun *l, const struct lun_facts *f)
 {
-	if (strcmp(l->wwid, f->wwid) != 0)
+	bool is_new = strcmp(l->wwid, f->wwid) != 0;
+
+	if (is_new)
 		lun_forget_wwid(l);
 	memcpy(l->wire, f->wire, sizeof(l->wire));
 	l->inquiry = f->inquiry;
 	memcpy(l->serial, f->serial, sizeof(l->serial));
 	memcpy(l->wwid, f->wwid, sizeof(l->wwid));
+	if (is_new)
+		policies_find(l->target->daemon->policies, POLICIES_DISKS, l->wwid,
+			      &l->disk->policy);
 	l->limits = f->limits;
 	l->provisioning = f->provisioning;
 	if (!is_by_the_way(l, f))

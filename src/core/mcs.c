@@ -13,6 +13,7 @@
 #include "core/hop.h"
 #include "core/initiator_instance.h"
 #include "core/pathset.h"
+#include "core/policies.h"
 #include "core/revive.h"
 
 /* ---- one more ---- */
@@ -326,11 +327,13 @@ void mcs_remove(struct nexus *n, unsigned cid, struct operation *op)
 
 void mcs_set_policy(struct nexus *n, enum policy p)
 {
-	if (n->session->policy == p)
-		return;
+	bool is_new = n->session->policy != p;
+
 	session_set_policy(n->session, p);
-	event_emit(n->target->daemon, EVENT_POLICY_CHANGED, "session %u %s: policy %s",
-		   n->session->sid, n->target->name, policy_name(p));
+	policies_set(n->target->daemon->policies, POLICIES_TARGETS, n->target->name, p);
+	if (is_new)
+		event_emit(n->target->daemon, EVENT_POLICY_CHANGED, "session %u %s: policy %s",
+			   n->session->sid, n->target->name, policy_name(p));
 }
 
 const char *conn_role_name(const struct conn *c)

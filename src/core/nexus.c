@@ -18,6 +18,7 @@
 #include "base/wire.h"
 #include "core/event.h"
 #include "core/mcs.h"
+#include "core/policies.h"
 #include "core/revive.h"
 #include "core/target.h"
 
@@ -213,6 +214,7 @@ static const struct session_ops nexus_ops = {
 struct nexus *nexus_new(struct target *t, struct session *s, const char *portal)
 {
 	struct nexus *n = g_new0(struct nexus, 1);
+	enum policy policy;
 
 	n->target = t;
 	n->session = s;
@@ -224,6 +226,8 @@ struct nexus *nexus_new(struct target *t, struct session *s, const char *portal)
 	s->ops = &nexus_ops;
 	s->arg = n;
 	n->revive = revive_new(n);
+	if (policies_find(t->daemon->policies, POLICIES_TARGETS, t->name, &policy))
+		session_set_policy(s, policy);
 	t->nexuses = g_list_append(t->nexuses, n);
 	return n;
 }

@@ -629,6 +629,22 @@ static void make_isid(struct daemon *d, uint8_t isid[static 6])
 	put_be16(isid + 4, d->isid_qualifier++);
 }
 
+/* With what the configuration says where nothing was given. */
+static gboolean find_auth(const struct login_options *o, const struct daemon *d,
+			  struct session_config *c, GError **err)
+{
+	const char *own = d->initiator->chap_secret ? d->initiator->chap_secret
+						    : d->conf_chap_secret;
+	struct login_options all;
+	gboolean is_ok;
+
+	login_options_copy(&all, o);
+	login_options_merge(&all, &d->defaults);
+	is_ok = make_auth(&all, own, &c->auth, &c->chap, err);
+	login_options_done(&all);
+	return is_ok;
+}
+
 gboolean login_options_config(const struct login_options *o, struct daemon *d,
 			      const char *target_name, struct session_config *ret, GError **err)
 {
@@ -639,7 +655,7 @@ gboolean login_options_config(const struct login_options *o, struct daemon *d,
 		if (login_option(o, k->name))
 			conf_set(&settings, k->name, login_option(o, k->name));
 	if (!conf_check_bursts(&settings, login_option(o, "first_burst_length"), err) ||
-	    !make_auth(o, d->initiator->chap_secret, &c.auth, &c.chap, err))
+	    !find_auth(o, d, &c, err))
 		return FALSE;
 	c.wishes = settings.wishes;
 	c.timeouts = settings.timeouts;

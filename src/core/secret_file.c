@@ -275,6 +275,18 @@ struct secret_file *secret_file_start(struct loop *l, const char *path, int64_t 
 	return s;
 }
 
+char *secret_file_read(const char *path, GError **err)
+{
+	struct found f = { 0 };
+	char *secret = NULL;
+
+	look_up(path, &f);
+	if (check_found(path, &f, err))
+		secret = g_strndup(f.data, f.bytes);
+	text_wipe(&f, sizeof(f));
+	return secret;
+}
+
 void secret_file_cancel(struct secret_file *s)
 {
 	secret_file_free(s);

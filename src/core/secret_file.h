@@ -24,6 +24,8 @@ struct secret_file;
 struct secret_file *secret_file_start(struct loop *l, const char *path, int64_t limit_ms,
 				      void (*done)(void *arg, char *secret, const GError *err),
 				      void *arg, GError **err);
+/* The same at once, for the start of the daemon: blocks. NULL and @err; text_free_secret(). */
+char *secret_file_read(const char *path, GError **err);
 /* done() will not run; the handle is gone. */
 void secret_file_cancel(struct secret_file *s);
 

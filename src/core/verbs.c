@@ -14,6 +14,7 @@
 #include "core/mcs.h"
 #include "core/reload.h"
 #include "core/persistent.h"
+#include "core/policies.h"
 #include "core/renegotiate.h"
 #include "core/target.h"
 #include "core/tmf.h"
@@ -350,6 +351,15 @@ static const struct command_key conn_paths_keys[] = {
 	{ 0 },
 };
 
+/* When it is kept. */
+static void finish_policy(struct daemon *d, GError *err, struct operation *op)
+{
+	if (err)
+		operation_finish(op, err);
+	else
+		policies_wait(d->policies, op);
+}
+
 static void run_policy(struct object *obj, const struct command *cmd, struct operation *op)
 {
 	struct nexus *n = to_nexus(obj, op);
@@ -368,7 +378,7 @@ static void run_policy(struct object *obj, const struct command *cmd, struct ope
 			"policy: failover, round-robin, round-robin-subset, weighted or "
 			"least-queue-depth");
 	}
-	operation_finish(op, err);
+	finish_policy(n->target->daemon, err, op);
 }
 
 static void run_reset_target(struct object *obj, const struct command *cmd,
@@ -587,7 +597,7 @@ static void run_lun_policy(struct object *obj, const struct command *cmd, struct
 
 	if (!paths || lun_set_paths(l, cmd->args[0], paths, &err))
 		lun_set_policy(l, cmd->args[0], &err);
-	operation_finish(op, err);
+	finish_policy(l->target->daemon, err, op);
 }
 
 static const struct command_key lun_path_keys[] = {

@@ -184,6 +184,76 @@ def another_key_loses_no_secret(t):
     fs.login(iqn)
 
 
+# --- policies ---
+
+def find_disk(fs, iqn):
+    return [x for x in fs.ls("targets", iqn) if x.startswith("lun") and x != "lun0"][0]
+
+
+@test
+def policies_are_in_force_again(t):
+    tgtd = Tgtd(t)
+    iqn, _, _ = tgtd.one_disk()
+    other, _, _ = tgtd.one_disk()
+    fs = Mounted(t)
+    fs.discover(tgtd.portal)
+    sid = fs.login(iqn)
+    fs.ctl(fs.target(iqn, "sessions", sid), "policy weighted")
+    disk = find_disk(fs, iqn)
+    with open(fs.path("targets", iqn, disk, "policy"), "w") as f:
+        f.write("least-queue-depth\n")
+    fs = again(t, fs, "second", signal.SIGKILL)
+    wait_for(lambda: is_known(fs, iqn), "the portal has been asked")
+    sid = fs.login(iqn)
+    assert fs.read("targets", iqn, "sessions", sid, "policy") == "weighted"
+    assert fs.read("targets", iqn, disk, "policy") == "least-queue-depth"
+    sid = fs.login(other)
+    assert fs.read("targets", other, "sessions", sid, "policy") != "weighted"
+    fs.stop()
+    with open(os.path.join(fs.state, "policies.conf"), "w") as f:
+        f.write('version = 1; targets = ( { name = "x"; policy = "round-robin"; }, { name = "y"; policy = "no"; } );')
+    fs = again(t, fs, "third")
+    assert "state-damaged" in fs.read("events") and "policies.conf.bad" in os.listdir(fs.state)
+
+
+# --- authentication by configuration ---
+
+@test
+def configuration_authenticates(t):
+    tgtd = Tgtd(t)
+    iqn, _, _ = tgtd.chap_disk(mutual=True)
+    for name, text in (("secret", SECRET), ("chap", SECRET_IN), ("open", SECRET), ("short", "short")):
+        with open(t.path(name), "w") as f:
+            os.fchmod(f.fileno(), 0o644 if name == "open" else 0o600)
+            f.write(text + "\n")
+    both = f'login_auth = "mutual"; login_user = "{USER}"; login_secret_file = "{t.path("secret")}";'
+    fs = Mounted(t, name="first", config=f'login_user = "{USER}"; login_secret_file = "{t.path("secret")}";')
+    fs.ctl("discovery", f"add-target {iqn} portal={tgtd.portal}")
+    sid = fs.login(iqn)
+    assert fs.read("targets", iqn, "sessions", sid, "auth") == "chap"
+    fs.logout(iqn)
+    refuses(errno.EACCES, fs.login, iqn, "auth=none")
+    refuses(errno.EACCES, fs.login, iqn, f"user={USER} secret=another-secret-1")
+    fs = again(t, fs, "mutual", config=both + f'chap_secret_file = "{t.path("chap")}";')
+    sid = fs.login(iqn)
+    assert fs.read("targets", iqn, "sessions", sid, "auth") == "mutual"
+    fs.logout(iqn)
+    set_value(fs, "chap_secret", "not-that-secret")
+    refuses(errno.EACCES, fs.login, iqn)
+    set_value(fs, "chap_secret", "*")
+    fs.login(iqn)
+    fs.stop()
+    for config, want in ((both.replace(t.path("secret"), t.path("open")), "chmod 600"),
+                         (both.replace(t.path("secret"), t.path("short")), "fewer than 12 bytes"),
+                         (both.replace(t.path("secret"), t.path("nowhere")), "No such file"),
+                         ('login_auth = "chap";', "login_auth")):
+        bad = Mounted(t, name=f"bad-{len(want)}-{want[0]}", config=config, wait=False)
+        bad.wait(status=1)
+        with open(bad.log) as f:
+            text = f.read()
+        assert want in text and SECRET not in text, text
+
+
 # --- killed at any time ---
 
 def change(fs, n, acknowledged):
