@@ -185,7 +185,7 @@ static void set_instance(struct target *t, const GPtrArray *portals,
 	GArray *all = g_array_new(FALSE, TRUE, sizeof(struct target_portal));
 
 	for (guint i = 0; i < portals->len; i++) {
-		struct target_portal p;
+		struct target_portal p = { 0 };
 
 		if (text_parse_portal(portals->pdata[i], ISCSI_DEFAULT_PORT, &p.host, &p.port,
 				      &p.tpgt) == 0)

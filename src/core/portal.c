@@ -63,7 +63,7 @@ static void report_bad(struct portal *p, const GPtrArray *bad)
 static void set_instance(struct portal *p, const struct found_target *f)
 {
 	struct target *t = target_get(p->daemon, f->name);
-	struct target_portal asked = { p->host, p->port, -1 };
+	struct target_portal asked = { p->host, p->port, -1, 0 };
 
 	if (f->portals->len)
 		target_set_instance(t, p->mechanism, INSTANCE_SENDTARGETS,

@@ -100,7 +100,7 @@ static bool has_portal(const struct found_target *f, const char *host, uint16_t 
 
 static gboolean take_address(struct parser *p, const char *value, GError **err)
 {
-	struct target_portal portal;
+	struct target_portal portal = { 0 };
 
 	if (!p->has_record) {
 		error_set(err, ISDSC_INVALID_SENDTARGETS_TEXT,

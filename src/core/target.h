@@ -22,6 +22,9 @@ struct target_portal {
 	char *host;
 	uint16_t port;
 	int tpgt; /* -1: not told */
+	/* What an iSNS server told of IPsec there (RFC 4171 6.3.9, the values of security_flags=):
+	 * bit 0 says that the others mean something; 0: nothing was told. */
+	uint32_t security;
 };
 
 /* Priorities of B5; lower is better. */

@@ -695,7 +695,7 @@ static struct target *make_target(struct daemon *d, const char *name, const char
 				  GError **err)
 {
 	g_autofree char *host = NULL;
-	struct target_portal p;
+	struct target_portal p = { 0 };
 	struct target *t;
 
 	if (!address) {

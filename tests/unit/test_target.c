@@ -161,7 +161,7 @@ static void on_failed(struct operation *op, void *arg)
 /* A login made the target, somebody made it again meanwhile, then the login failed. */
 static void test_target_entered_during_a_login_by_name_stays(void)
 {
-	struct target_portal p = { (char *)"127.0.0.1", 9, -1 };
+	struct target_portal p = { (char *)"127.0.0.1", 9, -1, 0 };
 	const char *name = "iqn.2026-11.test:a";
 	struct command *cmd;
 	struct operation *op;
