@@ -13,6 +13,7 @@ extern const struct attr tree_root_row;
 extern const struct attr_dir tree_initiator_dir;    /* initiator/ */
 extern const struct attr_dir tree_discovery_dir;    /* discovery/ */
 extern const struct attr_dir tree_persistent_dir;   /* persistent/ */
+extern const struct attr_dir tree_isns_dir;	    /* discovery/isns/ */
 extern const struct attr_dir tree_targets_dir;	    /* targets/ */
 extern const struct attr_dir tree_session_dir;	    /* .../sessions/SID/ */
 extern const struct attr_dir tree_sessions_dir;	    /* targets/IQN/sessions/ */

@@ -202,6 +202,7 @@ static const struct attr discovery_attrs[] = {
 	ATTR_ERROR_ROW,
 	ATTR_STATUS_ROW,
 	ATTR_DIR_ROW("portals", portals_dir),
+	ATTR_DIR_ROW("isns", tree_isns_dir),
 	ATTR_DIR_ROW("static", statics_dir),
 	{ 0 },
 };
@@ -213,6 +214,7 @@ const struct attr_dir tree_discovery_dir = {
 		"Where targets come from.\n"
 		"\n"
 		"portals/  addresses that are asked for their targets\n"
+		"isns/     iSNS servers: they know targets, and tell of changes\n"
 		"static/   targets entered by hand\n"
 		"\n"
 		"	echo 'add-portal 10.0.0.5' > ctl\n"

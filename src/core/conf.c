@@ -205,6 +205,31 @@ const struct conf_option conf_options[] = {
 	  .why = "Turn it off when no file system or swap of this host is on a disk of the "
 		 "tree, or where memory is counted. It needs the right to lock memory." },
 
+	{ .key = { "isns_entity", COMMAND_TEXT,
+		   .help = "name that this host is registered with at iSNS servers; without it "
+			   "the initiator's" },
+	  AT(isns_entity),
+	  .section = "iSNS",
+	  .example = "host1.example.org",
+	  .live = CONF_AT_ONCE,
+	  .why = "For lists of hosts at the server. Nothing else of this host, such as its "
+		 "targets, may be registered with the same one: it would be taken away with "
+		 "us. A change goes to the servers with their next refresh.",
+	  .check = conf_check_entity },
+	{ .key = { "isns_notify_port", COMMAND_NUMBER, 0, 65535,
+		   .help = "port, TCP and UDP, at which iSNS servers tell us of changes; 0: any" },
+	  AT(isns_port),
+	  .live = CONF_RESTART,
+	  .why = "A fixed one for a firewall that is to let servers in. Without a way in, "
+		 "changes are seen with the next refresh, and servers that ask whether we are "
+		 "still there take us for gone." },
+	{ .key = { "isns_period", COMMAND_NUMBER, 2, 604800,
+		   .help = "seconds that iSNS servers remember us when they hear nothing" },
+	  AT(isns_period_s),
+	  .live = CONF_AT_ONCE,
+	  .why = "Half of it is how often targets are asked for at least; a server may grant "
+		 "another one." },
+
 	{ .key = { .name = "connect_timeout" },
 	  AT(timeouts.connect_ms),
 	  .section = "Times of a session, in seconds; a login may ask for others",
@@ -501,6 +526,7 @@ void conf_default(struct conf *c)
 {
 	*c = (struct conf){
 		.log_level = LOG_LEVEL_INFO,
+		.isns_period_s = 300,
 		.max_sessions = 1024,
 		.volumes_timeout_ms = 120000,
 		.shutdown_ms = 15000,

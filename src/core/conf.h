@@ -45,6 +45,8 @@ struct conf {
 	enum log_target log_target;
 	struct session_timeouts timeouts;
 	struct keys_wishes wishes;
+	char *isns_entity; /* NULL: the initiator's name */
+	unsigned isns_port, isns_period_s;
 	unsigned max_sessions; /* of all targets together */
 	int64_t volumes_timeout_ms; /* of bound volumes and persistent logins at start */
 	int64_t shutdown_ms; /* how long an orderly end may take */

@@ -49,6 +49,16 @@ gboolean conf_check_alias(char **value, GError **err)
 	return TRUE;
 }
 
+/* RFC 4171 6.2.1 */
+gboolean conf_check_entity(char **value, GError **err)
+{
+	if (!**value) {
+		REFUSE(err, "an empty name");
+		return FALSE;
+	}
+	return conf_check_alias(value, err);
+}
+
 gboolean conf_check_path(char **value, GError **err)
 {
 	if (g_path_is_absolute(*value))

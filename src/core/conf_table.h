@@ -45,6 +45,7 @@ void conf_option_set(const struct conf_option *o, struct conf *c, const char *va
 /* For rows: conf_check.c. Users and groups become their numbers. */
 gboolean conf_check_name(char **value, GError **err);
 gboolean conf_check_alias(char **value, GError **err);
+gboolean conf_check_entity(char **value, GError **err);
 gboolean conf_check_path(char **value, GError **err);
 gboolean conf_check_auth(char **value, GError **err);
 gboolean conf_check_instances(char **value, GError **err);

@@ -27,6 +27,7 @@
 #include "core/discovery.h"
 #include "core/event.h"
 #include "core/initiator_instance.h"
+#include "core/isns_servers.h"
 #include "core/logins.h"
 #include "core/persistent.h"
 #include "core/policies.h"
@@ -229,6 +230,8 @@ void daemon_free(struct daemon *d)
 	attacher_stop(d->attacher);
 	while (d->discovery && d->discovery->portals)
 		portal_remove(d->discovery->portals->data);
+	if (d->discovery)
+		isns_servers_drop(d->discovery);
 	while (d->targets)
 		target_drop(d->targets->data);
 	attacher_free(d->attacher);

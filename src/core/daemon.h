@@ -46,6 +46,9 @@ struct discovery {
 	struct object obj; /* OBJECT_DISCOVERY */
 	struct daemon *daemon;
 	GList *portals; /* of struct portal *, in the order they were added */
+	GList *isns_servers; /* of struct isns_server *, in that order */
+	GList *isns_leaving; /* the same: removed, and being left */
+	struct isns_notify *isns_notify; /* where they reach us; made with the first */
 	/* Of struct operation *: their change is in the file being written, and in the next. */
 	GList *saving, *to_save;
 	bool is_saving;

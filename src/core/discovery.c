@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "core/isns.h"
+#include "core/isns_servers.h"
 #include "core/options_state.h"
 
 static void discovery_free(struct object *o)
@@ -36,6 +38,7 @@ void discovery_shutdown(struct discovery *d)
 		if (p->running)
 			operation_cancel(p->running, EBUSY);
 	}
+	isns_servers_shutdown(d);
 }
 
 /* ---- changes that are kept ---- */
@@ -367,12 +370,12 @@ void discovery_refresh_portal(struct discovery *d, const struct command *cmd,
 		operation_finish(op, err);
 }
 
-/* ---- all portals ---- */
+/* ---- all portals, all iSNS servers ---- */
 
 struct sweep {
 	struct daemon *daemon;
 	struct operation *op;
-	unsigned total, failed;
+	unsigned portals, isns, failed;
 	GList *running; /* of struct sweep_part * */
 	GError *first;
 	bool is_starting;
@@ -380,7 +383,7 @@ struct sweep {
 
 struct sweep_part {
 	struct sweep *sweep;
-	struct portal *portal;
+	struct object *source; /* portal or iSNS server */
 	struct operation *op;
 };
 
@@ -390,14 +393,19 @@ static void sweep_end(struct sweep *s)
 
 	if (s->running || s->is_starting)
 		return;
-	if (s->failed && s->total == 1)
+	if (s->failed && s->portals + s->isns == 1)
 		err = g_error_copy(s->first);
 	else if (s->failed)
 		error_set_errno(&err, ISDSC_OPERATION_NOT_ALL_SUCCESS, error_errno(s->first),
-				"%u of %u portals failed; %s", s->failed, s->total,
+				"%u of %u %s failed; %s", s->failed, s->portals + s->isns,
+				!s->isns     ? "portals"
+				: !s->portals ? "iSNS servers"
+					      : "portals and iSNS servers",
 				s->first->message);
 	operation_step(s->op, NULL, NULL);
-	operation_result(s->op, "portals", "%u", s->total);
+	operation_result(s->op, "portals", "%u", s->portals);
+	if (s->isns)
+		operation_result(s->op, "isns", "%u", s->isns);
 	operation_result(s->op, "targets", "%u", target_count_shown(s->daemon));
 	operation_finish(s->op, err);
 	operation_unref(s->op);
@@ -415,12 +423,13 @@ static void on_part_done(struct operation *op, void *arg)
 		s->failed++;
 		if (!s->first)
 			s->first = g_error_copy(op->error);
-		if (operation_is_running(s->op))
+		if (operation_is_running(s->op) && part->source->kind == OBJECT_PORTAL)
 			log_warning("%s", op->error->message);
-		object_fail(&part->portal->obj, "refresh", op->error);
+		if (part->source->kind == OBJECT_PORTAL) /* the other sees to it itself */
+			object_fail(part->source, "refresh", op->error);
 	}
 	operation_unref(op);
-	object_unref(&part->portal->obj);
+	object_unref(part->source);
 	g_free(part);
 	sweep_end(s);
 }
@@ -433,20 +442,19 @@ static void on_sweep_cancel(struct operation *op)
 		operation_cancel(((struct sweep_part *)l->data)->op, ECANCELED);
 }
 
-static void sweep_portal(struct sweep *s, struct portal *p)
+/* The operation of one of them. */
+static struct operation *sweep_part(struct sweep *s, struct object *source)
 {
 	struct sweep_part *part = g_new0(struct sweep_part, 1);
 
 	part->sweep = s;
-	part->portal = p;
-	object_ref(&p->obj);
+	part->source = object_ref(source);
 	part->op = operation_new(s->op->loop, on_part_done, part);
 	s->running = g_list_prepend(s->running, part);
-	s->total++;
-	portal_refresh(p, part->op);
+	return part->op;
 }
 
-void discovery_refresh_all(struct discovery *d, struct operation *op)
+static struct sweep *sweep_begin(struct discovery *d, struct operation *op)
 {
 	struct sweep *s = g_new0(struct sweep, 1);
 
@@ -454,12 +462,45 @@ void discovery_refresh_all(struct discovery *d, struct operation *op)
 	s->op = operation_ref(op);
 	s->is_starting = true;
 	operation_step(op, on_sweep_cancel, s);
+	return s;
+}
+
+static void sweep_isns(struct sweep *s)
+{
+	for (GList *l = s->daemon->discovery->isns_servers; l; l = l->next) {
+		struct isns_server *i = l->data;
+
+		s->isns++;
+		isns_refresh(i, sweep_part(s, &i->obj));
+	}
+}
+
+static void sweep_go(struct sweep *s)
+{
+	s->is_starting = false;
+	sweep_end(s);
+}
+
+void discovery_refresh_isns(struct discovery *d, struct operation *op)
+{
+	struct sweep *s = sweep_begin(d, op);
+
+	sweep_isns(s);
+	sweep_go(s);
+}
+
+void discovery_refresh_all(struct discovery *d, struct operation *op)
+{
+	struct sweep *s = sweep_begin(d, op);
+
 	for (GList *l = d->portals; l; l = l->next) {
 		struct portal *p = l->data;
 
-		if (!p->refresh) /* else it is being done already */
-			sweep_portal(s, p);
+		if (p->refresh) /* it is being done already */
+			continue;
+		s->portals++;
+		portal_refresh(p, sweep_part(s, &p->obj));
 	}
-	s->is_starting = false;
-	sweep_end(s);
+	sweep_isns(s);
+	sweep_go(s);
 }

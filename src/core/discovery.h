@@ -59,8 +59,9 @@ void portal_refresh(struct portal *p, struct operation *op);
 /* The portal that is cmd's first argument. */
 void discovery_refresh_portal(struct discovery *d, const struct command *cmd,
 			      struct operation *op);
-/* All portals, in parallel; when some fail, so does @op, after all have ended. */
+/* All portals and iSNS servers, in parallel; when some fail, so does @op, after all have ended. */
 void discovery_refresh_all(struct discovery *d, struct operation *op);
+void discovery_refresh_isns(struct discovery *d, struct operation *op);
 /* Refreshes under way are given up. */
 void discovery_shutdown(struct discovery *d);
 

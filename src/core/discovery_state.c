@@ -3,6 +3,7 @@
  *
  *   version = 1;
  *   portals = ( { address = "10.0.0.5:3260"; options = { ... }; }, ... );
+ *   isns = ( { address = "10.0.0.6:3205"; options = { ... }; }, ... );
  *   targets = ( { name = "iqn..."; alias = "..."; hidden = true;
  *                 portals = [ "10.0.0.5:3260,1" ]; options = { ... }; }, ... );
  *
@@ -17,6 +18,8 @@
 #include "base/text.h"
 #include "core/discovery.h"
 #include "core/event.h"
+#include "core/isns.h"
+#include "core/isns_servers.h"
 #include "core/options_state.h"
 #include "core/statefile.h"
 
@@ -87,9 +90,25 @@ static void save_targets(struct discovery *d, config_setting_t *list)
 	}
 }
 
+static void save_isns(struct discovery *d, config_setting_t *list)
+{
+	for (GList *l = d->isns_servers; l; l = l->next) {
+		const struct isns_server *s = l->data;
+		config_setting_t *group;
+
+		if (!s->is_kept)
+			continue;
+		group = config_setting_add(list, NULL, CONFIG_TYPE_GROUP);
+		put_string(group, "address", s->name);
+		put_options(group, d->daemon, "isns", s->name, &s->options);
+	}
+}
+
 static gboolean load_portal(struct discovery *d, const config_setting_t *group, GError **err);
+static gboolean load_isns(struct discovery *d, const config_setting_t *group, GError **err);
 static gboolean load_target(struct discovery *d, const config_setting_t *group, GError **err);
 static void unload_portals(struct discovery *d);
+static void unload_isns(struct discovery *d);
 static void unload_targets(struct discovery *d);
 
 /* A list of groups each. load() makes one thing of a group; unload() takes away all that was made
@@ -101,6 +120,7 @@ static const struct {
 	void (*unload)(struct discovery *d);
 } lists[] = {
 	{ "portals", save_portals, load_portal, unload_portals },
+	{ "isns", save_isns, load_isns, unload_isns },
 	{ "targets", save_targets, load_target, unload_targets },
 };
 
@@ -225,6 +245,33 @@ static void unload_portals(struct discovery *d)
 		portal_remove(d->portals->data);
 }
 
+static gboolean load_isns(struct discovery *d, const config_setting_t *group, GError **err)
+{
+	static const char *const known[] = { "address", "options", NULL };
+	g_autofree char *host = NULL, *name = NULL;
+	struct login_options options;
+	const char *address;
+	uint16_t port;
+
+	if (!check_members(group, known, err))
+		return FALSE;
+	address = get_text(group, "address", err);
+	if (!address || !isns_servers_parse(address, &host, &port, &name, err))
+		return FALSE;
+	if (isns_servers_find(d, name))
+		return refuse(err, name, "there twice");
+	if (!get_options(d, group, "isns", name, &options, err))
+		return FALSE;
+	isns_servers_load(d, host, port, &options)->is_kept = true;
+	return TRUE;
+}
+
+static void unload_isns(struct discovery *d)
+{
+	while (d->isns_servers)
+		isns_servers_take_away(d->isns_servers->data, NULL);
+}
+
 static void clear_portal(void *p)
 {
 	g_free(((struct target_portal *)p)->host);
@@ -239,7 +286,7 @@ static gboolean get_addresses(const config_setting_t *group, GArray *portals, GE
 		return refuse(err, "portals", "no list of addresses");
 	for (int i = 0; i < count; i++) {
 		const char *text = config_setting_get_string_elem(array, i);
-		struct target_portal p;
+		struct target_portal p = { 0 };
 
 		if (!text || text_parse_portal(text, ISCSI_DEFAULT_PORT, &p.host, &p.port,
 					       &p.tpgt) < 0)

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "core/daemon.h"
 #include "core/event.h"
+#include "core/isns_servers.h"
 #include "core/operation.h"
 #include "core/options_state.h"
 #include "core/secret_store.h"
@@ -176,6 +177,7 @@ gboolean initiator_set_name(struct initiator *i, const char *name, GError **err)
 	event_emit(i->daemon, EVENT_INITIATOR_CHANGED, "initiator: the name is %s now", i->name);
 	i->is_name_kept = true;
 	save(i);
+	isns_servers_initiator_changed(i->daemon->discovery);
 	return TRUE;
 }
 
@@ -187,6 +189,7 @@ gboolean initiator_set_alias(struct initiator *i, const char *alias, GError **er
 		   i->alias ? i->alias : "");
 	i->is_alias_kept = true;
 	save(i);
+	isns_servers_initiator_changed(i->daemon->discovery);
 	return TRUE;
 }
 
@@ -201,6 +204,7 @@ void initiator_take_conf(struct initiator *i)
 		log_info("initiator name: %s", i->name);
 	if (!i->is_alias_kept)
 		set_alias(i, c->initiator_alias ? c->initiator_alias : "", NULL);
+	isns_servers_initiator_changed(i->daemon->discovery);
 }
 
 /* Can it be used, and kept? */

@@ -63,6 +63,7 @@ static const char *const kind_names[OBJECT_KINDS] = {
 	[OBJECT_INITIATOR] = "initiator",
 	[OBJECT_DISCOVERY] = "discovery",
 	[OBJECT_PORTAL] = "portal",
+	[OBJECT_ISNS] = "isns",
 	[OBJECT_TARGET] = "target",
 	[OBJECT_INSTANCE] = "instance",
 	[OBJECT_SESSION] = "session",

@@ -11,6 +11,7 @@
 #include "core/discovery.h"
 #include "core/initiator_instance.h"
 #include "core/inspect.h"
+#include "core/isns_servers.h"
 #include "core/mcs.h"
 #include "core/reload.h"
 #include "core/persistent.h"
@@ -69,7 +70,7 @@ static void run_reload(struct object *obj, const struct command *cmd, struct ope
 }
 
 static const struct verb root_verbs[] = {
-	{ "refresh", "", 0, 0, NULL, NULL, run_refresh_everything, "discover at all portals" },
+	{ "refresh", "", 0, 0, NULL, NULL, run_refresh_everything, "discover at all portals and iSNS servers" },
 	{ "login", "TARGET", 1, 1, login_keys, NULL, run_login_by_name,
 	  "log in; with portal= also to a target that is not known yet" },
 	{ "shutdown", "", COMMAND_OWNERS, 0, NULL, NULL, run_shutdown,
@@ -143,13 +144,39 @@ static const struct command_key add_portal_keys[] = {
 	{ 0 },
 };
 
+static void add_isns(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	isns_servers_add(to_discovery(obj), cmd, op);
+}
+
+static void run_add_isns(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	login_options_fetch(to_discovery(obj)->daemon, obj, cmd, op, add_isns);
+}
+
+static void run_remove_isns(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	isns_servers_remove(to_discovery(obj), cmd, op);
+}
+
+static void run_refresh_isns(struct object *obj, const struct command *cmd, struct operation *op)
+{
+	isns_servers_refresh(to_discovery(obj), cmd, op);
+}
+
 const struct verb discovery_verbs[] = {
 	{ "add-portal", "ADDR[:PORT]", 1, 1, add_portal_keys, login_keys, run_add_portal,
 	  "ask this SendTargets portal, and keep it if it answers" },
 	{ "remove-portal", "ADDR[:PORT]", 1, 1, NULL, NULL, run_remove_portal,
 	  "forget the portal and what only it knows" },
 	{ "refresh", "[PORTAL]", 0, 1, NULL, NULL, run_refresh,
-	  "discover at this portal, or at all of them" },
+	  "discover at this portal, or at all of them and all iSNS servers" },
+	{ "add-isns", "ADDR[:PORT]", 1, 1, add_portal_keys, login_keys, run_add_isns,
+	  "register at this iSNS server and ask it for targets; keep it if it answers" },
+	{ "remove-isns", "ADDR[:PORT]", 1, 1, NULL, NULL, run_remove_isns,
+	  "deregister there, forget the server and what only it knows" },
+	{ "refresh-isns", "[SERVER]", 0, 1, NULL, NULL, run_refresh_isns,
+	  "register anew and ask for targets there, or at all iSNS servers" },
 	{ "add-target", "IQN", 1, 1, add_target_keys, login_keys, run_add_target,
 	  "enter a target by hand" },
 	{ "remove-target", "IQN", 1, 1, NULL, NULL, run_remove_target,
@@ -663,6 +690,7 @@ const struct verb *daemon_verbs(enum object_kind kind)
 {
 	static const struct verb *const tables[OBJECT_KINDS] = {
 		[OBJECT_DAEMON] = root_verbs,	  [OBJECT_DISCOVERY] = discovery_verbs,
+		[OBJECT_ISNS] = isns_verbs,
 		[OBJECT_PORTAL] = portal_verbs,	  [OBJECT_TARGET] = target_verbs,
 		[OBJECT_SESSION] = session_verbs, [OBJECT_CONN] = conn_verbs,
 		[OBJECT_PERSISTENT] = persistent_verbs,
