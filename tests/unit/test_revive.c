@@ -38,7 +38,7 @@ static void begin(unsigned portals)
 	for (unsigned i = 0; i < PEERS; i++)
 		peers[i].takes_logins = true;
 	for (unsigned i = 0; i < portals; i++)
-		list[i] = (struct target_portal){ peers[i].host, peers[i].port, 1 };
+		list[i] = (struct target_portal){ peers[i].host, peers[i].port, 1, 0 };
 	t = target_get(d, "iqn.2026-11.test:disk");
 	target_set_instance(t, INSTANCE_STATIC_NAME, INSTANCE_STATIC, list, portals, NULL);
 }
@@ -476,7 +476,8 @@ static void test_mcs_stays_in_the_portal_group(void)
 	begin(1);
 	for (unsigned i = 0; i < 3; i++)
 		list[i] =
-			(struct target_portal){ peers[i].host, peers[i].port, i == 1 ? 2 : 1 };
+			(struct target_portal){ peers[i].host, peers[i].port,
+					       i == 1 ? 2 : 1, 0 };
 	target_set_instance(t, INSTANCE_STATIC_NAME, INSTANCE_STATIC, list, 3, NULL);
 	CU_ASSERT_EQUAL_FATAL(login("login"), 0);
 	CU_ASSERT_EQUAL_FATAL(session_verb("add-connection"), 0);
