@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* discovery/: the SendTargets portals and the targets entered by hand. */
+/* discovery/: the SendTargets portals, the targets entered by hand, the firmware's table. */
 #include "fuse/tree.h"
 
 #include <string.h>
 
 #include "core/discovery.h"
+#include "core/firmware.h"
 #include "core/target.h"
 
 #define DISCOVERY(o) container_of(o, struct discovery, obj)
 #define PORTAL(o) container_of(o, struct portal, obj)
+#define FIRMWARE(o) container_of(o, struct firmware, obj)
 #define INSTANCE(o) container_of(o, struct instance, obj)
 
 /* --- portals/ADDR:PORT/ --- */
@@ -194,6 +196,69 @@ static const struct attr_dir statics_dir = {
 		"	echo 'add-target iqn.2003-01.org.test:d1 portal=10.0.0.5' > ../ctl\n",
 };
 
+/* --- firmware/ --- */
+
+static struct object *firmware_of(struct object *o)
+{
+	return &DISCOVERY(o)->firmware->obj;
+}
+
+static void show_firmware_state(struct object *o, GString *out)
+{
+	attr_print_text(out, firmware_state_name(FIRMWARE(o)));
+}
+
+static void show_firmware_targets(struct object *o, GString *out)
+{
+	g_string_append_printf(out, "%u\n", FIRMWARE(o)->targets_found);
+}
+
+static void show_firmware_last_ok(struct object *o, GString *out)
+{
+	attr_print_time(out, FIRMWARE(o)->last_ok_us);
+}
+
+static void show_firmware_name(struct object *o, GString *out)
+{
+	attr_print_text(out, FIRMWARE(o)->initiator_name);
+}
+
+static void show_firmware_nics(struct object *o, GString *out)
+{
+	const GPtrArray *nics = FIRMWARE(o)->nics;
+
+	for (unsigned i = 0; i < nics->len; i++)
+		attr_print_text(out, nics->pdata[i]);
+}
+
+static const struct attr firmware_attrs[] = {
+	ATTR_README_ROW,
+	ATTR_CTL_ROW,
+	ATTR_ERROR_ROW,
+	ATTR_STATUS_ROW,
+	ATTR_FILE("state", ATTR_JSON_TEXT, show_firmware_state),
+	ATTR_FILE("targets", ATTR_JSON_NUMBER, show_firmware_targets),
+	ATTR_FILE("last_ok", ATTR_JSON_TEXT, show_firmware_last_ok),
+	ATTR_FILE("initiator_name", ATTR_JSON_TEXT, show_firmware_name),
+	ATTR_FILE("nics", ATTR_JSON_LINES, show_firmware_nics),
+	{ 0 },
+};
+
+static const struct attr_dir firmware_dir = {
+	.name = "discovery/firmware",
+	.attrs = firmware_attrs,
+	.readme =
+		"The table of targets that the firmware of this host made (iBFT).\n"
+		"\n"
+		"state           none: this host has no such table\n"
+		"targets         how many targets it names\n"
+		"last_ok         when it was last read\n"
+		"initiator_name  what the firmware calls this host\n"
+		"nics            the network cards that it used, a line each\n"
+		"\n"
+		"	echo refresh > ctl\n",
+};
+
 /* --- discovery/ --- */
 
 static const struct attr discovery_attrs[] = {
@@ -204,6 +269,7 @@ static const struct attr discovery_attrs[] = {
 	ATTR_DIR_ROW("portals", portals_dir),
 	ATTR_DIR_ROW("isns", tree_isns_dir),
 	ATTR_DIR_ROW("static", statics_dir),
+	{ "firmware", ATTR_DIR, .mode = 0555, .dir = &firmware_dir, .object = firmware_of },
 	{ 0 },
 };
 
@@ -216,6 +282,7 @@ const struct attr_dir tree_discovery_dir = {
 		"portals/  addresses that are asked for their targets\n"
 		"isns/     iSNS servers: they know targets, and tell of changes\n"
 		"static/   targets entered by hand\n"
+		"firmware/ targets that the firmware of this host knows\n"
 		"\n"
 		"	echo 'add-portal 10.0.0.5' > ctl\n"
 		"	echo refresh > ctl\n",

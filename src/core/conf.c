@@ -159,6 +159,16 @@ const struct conf_option conf_options[] = {
 	  .why = "For scripts that send signals; a service manager needs none. -p goes before "
 		 "it.",
 	  .check = conf_check_path },
+	{ .key = { "ibft_path", COMMAND_TEXT,
+		   .help = "directory of the firmware's table of targets; without it "
+			   "/sys/firmware/ibft" },
+	  AT(ibft_path),
+	  .example = "/sys/firmware/ibft",
+	  .live = CONF_AT_ONCE,
+	  .why = "The kernel's module iscsi_ibft makes that directory on a host that was booted "
+		 "over iSCSI. Another one in the same format serves for trying it out, or "
+		 "for a table that was copied. What it says counts from the next refresh on.",
+	  .check = conf_check_path },
 	{ .key = { "max_sessions", COMMAND_NUMBER, 1, 65535,
 		   .help = "sessions to all targets together; a login beyond is refused" },
 	  AT(max_sessions),

@@ -40,6 +40,7 @@ struct conf {
 	char *initiator_instances; /* initiator_instance.h; NULL: none */
 	char *login_auth, *login_user, *login_user_in;	    /* conf_secrets.h; NULL: not set ... */
 	char *login_secret_file, *chap_secret_file; /* ... absolute */
+	char *ibft_path;       /* absolute; NULL: see ibft.h */
 	char *secret_key_file; /* absolute; NULL: see secret_store.h */
 	enum log_level log_level;
 	enum log_target log_target;

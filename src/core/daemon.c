@@ -26,6 +26,7 @@
 #include "core/conf_secrets.h"
 #include "core/discovery.h"
 #include "core/event.h"
+#include "core/firmware.h"
 #include "core/initiator_instance.h"
 #include "core/isns_servers.h"
 #include "core/logins.h"
@@ -213,6 +214,7 @@ struct daemon *daemon_new(struct loop *l, const struct conf *conf, const char *s
 	}
 	d->policies = policies_new(d);
 	discovery_load(d->discovery);
+	d->discovery->firmware = firmware_new(d);
 	d->persistent = persistent_new(d);
 	logins_new(d);
 	d->volumes = volumes_new(d);
@@ -232,6 +234,8 @@ void daemon_free(struct daemon *d)
 		portal_remove(d->discovery->portals->data);
 	if (d->discovery)
 		isns_servers_drop(d->discovery);
+	if (d->discovery && d->discovery->firmware)
+		firmware_gone(d->discovery->firmware);
 	while (d->targets)
 		target_drop(d->targets->data);
 	attacher_free(d->attacher);

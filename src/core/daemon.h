@@ -49,6 +49,7 @@ struct discovery {
 	GList *isns_servers; /* of struct isns_server *, in that order */
 	GList *isns_leaving; /* the same: removed, and being left */
 	struct isns_notify *isns_notify; /* where they reach us; made with the first */
+	struct firmware *firmware;
 	/* Of struct operation *: their change is in the file being written, and in the next. */
 	GList *saving, *to_save;
 	bool is_saving;

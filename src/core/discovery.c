@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "core/firmware.h"
 #include "core/isns.h"
 #include "core/isns_servers.h"
 #include "core/options_state.h"
@@ -370,12 +371,13 @@ void discovery_refresh_portal(struct discovery *d, const struct command *cmd,
 		operation_finish(op, err);
 }
 
-/* ---- all portals, all iSNS servers ---- */
+/* ---- all portals, all iSNS servers, the firmware ---- */
 
 struct sweep {
 	struct daemon *daemon;
 	struct operation *op;
 	unsigned portals, isns, failed;
+	bool has_firmware_failed; /* it counts only then */
 	GList *running; /* of struct sweep_part * */
 	GError *first;
 	bool is_starting;
@@ -383,24 +385,32 @@ struct sweep {
 
 struct sweep_part {
 	struct sweep *sweep;
-	struct object *source; /* portal or iSNS server */
+	struct object *source; /* portal, iSNS server, firmware */
 	struct operation *op;
 };
+
+static const char *sources_name(const struct sweep *s)
+{
+	if (s->has_firmware_failed)
+		return "sources";
+	if (!s->isns)
+		return "portals";
+	return s->portals ? "portals and iSNS servers" : "iSNS servers";
+}
 
 static void sweep_end(struct sweep *s)
 {
 	GError *err = NULL;
+	unsigned total;
 
 	if (s->running || s->is_starting)
 		return;
-	if (s->failed && s->portals + s->isns == 1)
+	total = s->portals + s->isns + s->has_firmware_failed;
+	if (s->failed && total == 1)
 		err = g_error_copy(s->first);
 	else if (s->failed)
 		error_set_errno(&err, ISDSC_OPERATION_NOT_ALL_SUCCESS, error_errno(s->first),
-				"%u of %u %s failed; %s", s->failed, s->portals + s->isns,
-				!s->isns     ? "portals"
-				: !s->portals ? "iSNS servers"
-					      : "portals and iSNS servers",
+				"%u of %u %s failed; %s", s->failed, total, sources_name(s),
 				s->first->message);
 	operation_step(s->op, NULL, NULL);
 	operation_result(s->op, "portals", "%u", s->portals);
@@ -421,11 +431,12 @@ static void on_part_done(struct operation *op, void *arg)
 	s->running = g_list_remove(s->running, part);
 	if (op->error) {
 		s->failed++;
+		s->has_firmware_failed |= part->source->kind == OBJECT_FIRMWARE;
 		if (!s->first)
 			s->first = g_error_copy(op->error);
 		if (operation_is_running(s->op) && part->source->kind == OBJECT_PORTAL)
 			log_warning("%s", op->error->message);
-		if (part->source->kind == OBJECT_PORTAL) /* the other sees to it itself */
+		if (part->source->kind != OBJECT_ISNS) /* that sees to it itself */
 			object_fail(part->source, "refresh", op->error);
 	}
 	operation_unref(op);
@@ -502,5 +513,6 @@ void discovery_refresh_all(struct discovery *d, struct operation *op)
 		portal_refresh(p, sweep_part(s, &p->obj));
 	}
 	sweep_isns(s);
+	firmware_refresh(d->firmware, sweep_part(s, &d->firmware->obj));
 	sweep_go(s);
 }

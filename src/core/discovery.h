@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where targets come from: SendTargets portals (a discovery session each time), and targets
- * entered by hand. Each source that knows a target gives it an instance (target.h). */
+/* Where targets come from: SendTargets portals (a discovery session each time), the firmware of
+ * this host (firmware.h), and targets entered by hand. Each source that knows a target gives it an instance (target.h). */
 #ifndef ISCSIFS_DISCOVERY_H
 #define ISCSIFS_DISCOVERY_H
 
@@ -59,7 +59,8 @@ void portal_refresh(struct portal *p, struct operation *op);
 /* The portal that is cmd's first argument. */
 void discovery_refresh_portal(struct discovery *d, const struct command *cmd,
 			      struct operation *op);
-/* All portals and iSNS servers, in parallel; when some fail, so does @op, after all have ended. */
+/* All portals and iSNS servers and the firmware's table, in parallel; when some fail, so does @op,
+ * after all have ended. */
 void discovery_refresh_all(struct discovery *d, struct operation *op);
 void discovery_refresh_isns(struct discovery *d, struct operation *op);
 /* Refreshes under way are given up. */

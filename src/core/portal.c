@@ -17,6 +17,7 @@
 #include "core/dial.h"
 #include "core/discovery.h"
 #include "core/event.h"
+#include "core/found.h"
 #include "core/initiator_instance.h"
 
 #define EVENT_DISCOVERY_TIMEOUT 46 /* of the guide */
@@ -60,44 +61,40 @@ static void report_bad(struct portal *p, const GPtrArray *bad)
 	}
 }
 
-static void set_instance(struct portal *p, const struct found_target *f)
+static void set_instance(struct portal *p, struct found *found, const struct found_target *f)
 {
-	struct target *t = target_get(p->daemon, f->name);
-	struct target_portal asked = { p->host, p->port, -1, 0 };
+	struct target_portal asked = { .host = p->host, .port = p->port, .tpgt = -1 };
+	struct instance *i;
 
 	if (f->portals->len)
-		target_set_instance(t, p->mechanism, INSTANCE_SENDTARGETS,
-				    (const struct target_portal *)(void *)f->portals->data,
-				    f->portals->len, &p->options);
+		i = found_add(found, f->name,
+			      (const struct target_portal *)(void *)f->portals->data,
+			      f->portals->len, &p->options);
 	else
-		target_set_instance(t, p->mechanism, INSTANCE_SENDTARGETS, &asked, 1,
-				    &p->options);
-	instance_set_alias(target_find_instance(t, p->mechanism), f->alias);
+		i = found_add(found, f->name, &asked, 1, &p->options);
+	instance_set_alias(i, f->alias);
 }
 
-/* What @p knew is no longer so, but for the targets in @names (NULL: none). */
-static void drop_instances(struct portal *p, GHashTable *names)
+/* What @p knew is no longer so. */
+static void drop_instances(struct portal *p)
 {
 	for (GList *l = p->daemon->targets, *next; l; l = next) {
 		struct target *t = l->data;
 
 		next = l->next;
-		if (!names || !g_hash_table_contains(names, t->name))
-			target_drop_instance(t, p->mechanism);
+		target_drop_instance(t, p->mechanism);
 	}
 }
 
 static void take_found(struct portal *p, const GPtrArray *found)
 {
-	g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+	g_autofree char *who = g_strdup_printf("discovery at %s", p->name);
+	struct found all;
 
-	for (unsigned i = 0; i < found->len; i++) {
-		const struct found_target *f = found->pdata[i];
-
-		g_hash_table_add(names, f->name);
-		set_instance(p, f);
-	}
-	drop_instances(p, names);
+	found_begin(&all, p->daemon, p->mechanism, INSTANCE_SENDTARGETS, who);
+	for (unsigned i = 0; i < found->len; i++)
+		set_instance(p, &all, found->pdata[i]);
+	found_end(&all);
 	p->targets_found = found->len;
 	p->last_ok_us = g_get_real_time();
 	log_info("discovery at %s: %u targets", p->name, found->len);
@@ -310,6 +307,6 @@ void portal_remove(struct portal *p)
 	if (p->refresh)
 		refresh_cancel(p->refresh);
 	d->portals = g_list_remove(d->portals, p);
-	drop_instances(p, NULL);
+	drop_instances(p);
 	object_gone(&p->obj);
 }

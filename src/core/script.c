@@ -74,6 +74,7 @@ static const char *const kind_names[OBJECT_KINDS] = {
 	[OBJECT_LOGIN] = "persistent login",
 	[OBJECT_VOLUME] = "volume",
 	[OBJECT_INITIATOR_INSTANCE] = "initiator instance",
+	[OBJECT_FIRMWARE] = "firmware",
 };
 
 /* --- replies --- */

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "core/attach.h"
 #include "core/discovery.h"
+#include "core/firmware.h"
 #include "core/initiator_instance.h"
 #include "core/inspect.h"
 #include "core/isns_servers.h"
@@ -70,7 +71,7 @@ static void run_reload(struct object *obj, const struct command *cmd, struct ope
 }
 
 static const struct verb root_verbs[] = {
-	{ "refresh", "", 0, 0, NULL, NULL, run_refresh_everything, "discover at all portals and iSNS servers" },
+	{ "refresh", "", 0, 0, NULL, NULL, run_refresh_everything, "discover by all mechanisms" },
 	{ "login", "TARGET", 1, 1, login_keys, NULL, run_login_by_name,
 	  "log in; with portal= also to a target that is not known yet" },
 	{ "shutdown", "", COMMAND_OWNERS, 0, NULL, NULL, run_shutdown,
@@ -170,7 +171,7 @@ const struct verb discovery_verbs[] = {
 	{ "remove-portal", "ADDR[:PORT]", 1, 1, NULL, NULL, run_remove_portal,
 	  "forget the portal and what only it knows" },
 	{ "refresh", "[PORTAL]", 0, 1, NULL, NULL, run_refresh,
-	  "discover at this portal, or at all of them and all iSNS servers" },
+	  "discover at this portal, or by all mechanisms" },
 	{ "add-isns", "ADDR[:PORT]", 1, 1, add_portal_keys, login_keys, run_add_isns,
 	  "register at this iSNS server and ask it for targets; keep it if it answers" },
 	{ "remove-isns", "ADDR[:PORT]", 1, 1, NULL, NULL, run_remove_isns,
@@ -698,6 +699,7 @@ const struct verb *daemon_verbs(enum object_kind kind)
 		[OBJECT_VOLUME] = volume_verbs,
 		[OBJECT_INITIATOR] = initiator_verbs,
 		[OBJECT_INITIATOR_INSTANCE] = initiator_instance_verbs,
+		[OBJECT_FIRMWARE] = firmware_verbs,
 		[OBJECT_LUN] = lun_verbs,	  [OBJECT_INSTANCE] = instance_verbs,
 	};
 

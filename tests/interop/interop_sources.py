@@ -13,6 +13,10 @@ def code(e):
     return e.reply.split()[1].removeprefix("code=")
 
 
+def events(fs, name):
+    return [line for line in fs.read("events").splitlines() if f" {name} " in line]
+
+
 def instances(fs, iqn):
     return sorted(fs.ls("targets", iqn, "instances"))
 
@@ -162,3 +166,38 @@ def target_of_two_portals_stays_while_one_tells_of_it(t):
     assert instances(fs, iqn) == []
     fs.logout(iqn)
     wait_for(lambda: fs.ls("targets") == [], "it is gone with its last session")
+
+
+@test
+def targets_that_come_and_go_are_events(t):
+    target = Tgtd(t)
+    iqn, _, _ = target.one_disk()
+    fs = Mounted(t)
+    fs.discover(target.portal)
+    assert [iqn in line and target.portal in line for line in events(fs, "target-found")] == [True]
+    fs.ctl("discovery", "refresh")
+    assert len(events(fs, "target-found")) == 1, "it was there already"
+    fs.ctl("discovery", f"add-target iqn.2026-11.test:by-hand portal=127.0.0.1:{free_port()}")
+    for tid in range(2, 4):
+        target.add_target(f"late{tid}")
+    fs.login(iqn)
+    fs.ctl("discovery", "refresh")
+    assert len(events(fs, "target-found")) == 3 and events(fs, "target-vanished") == []
+    target.admin_do("--op", "delete", "--mode", "target", "--tid", 2)
+    fs.ctl("discovery", "refresh")
+    gone = events(fs, "target-vanished")
+    assert len(gone) == 1 and "late2" in gone[0], gone
+    assert fs.ls("targets") == sorted([iqn, "iqn.2026-11.test:by-hand", Tgtd.base + "late3"])
+    for tid in range(4, 24):
+        target.admin_do("--op", "new", "--mode", "target", "--tid", tid, "-T", f"iqn.2026-11.test:n{tid}")
+        target.admin_do("--op", "bind", "--mode", "target", "--tid", tid, "-I", "ALL")
+    fs.ctl("discovery", "refresh")
+    found = events(fs, "target-found")
+    assert len(found) == 4 and "20 targets found" in found[-1], found
+    for tid in range(4, 24):
+        target.admin_do("--op", "delete", "--mode", "target", "--tid", tid)
+    fs.ctl("discovery", "refresh")
+    gone = events(fs, "target-vanished")
+    assert len(gone) == 2 and "20 targets gone" in gone[-1], gone
+    fs.logout(iqn)
+    assert iqn in fs.ls("targets"), "the portal still tells of it"
