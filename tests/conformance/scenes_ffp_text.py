@@ -4,6 +4,8 @@
 A discovery session is made by `add-portal` in discovery/ctl; found targets appear below
 targets/."""
 
+import json
+import os
 import socket
 
 from common import BROKEN, good_read, pattern_disk, round_trip
@@ -31,6 +33,11 @@ def discovered(s, t):
 def gone(s, t):
 	"""The discovery session is over, by Logout or disconnect."""
 	t.wait(lambda: t.conns and t.conns[0].eof, 'the end of the discovery session')
+
+
+def text_of(s, *names):
+	with open(s.path(*names)) as f:
+		return f.read()
 
 
 def records(count, first=0):
@@ -340,3 +347,32 @@ def discovery_9_refresh(s):
 	s.equal(reply.errno, 0, 'errno of refresh')
 	names = found(s)
 	s.check(PREFIX + 'd2' in names, 'new target not found: %s' % names)
+
+
+@scene
+def discovery_10_ten_thousand(s):
+	"""10,000 targets in one answer: all are shown, found by name, logged in to, and gone again."""
+	count = 10000
+	t = s.target(luns={0: pattern_disk()})
+	t.records = records(count) + [(t.iqn, [t.portal + ',1'])]
+	s.equal(len(discovered(s, t)), count + 1, 'targets')
+	s.check(any(' target-found ' in line and '%d targets' % (count + 1) in line for line in s.event_lines()),
+		'no event tells of all')
+	for n in (0, count // 2, count - 1):
+		s.equal(text_of(s, 'targets', PREFIX + 'd%d' % n, 'state').strip(), 'discovered', 'state of target %d' % n)
+	s.check(not os.path.exists(s.path('targets', PREFIX + 'd%d' % count)), 'one that nobody told of')
+	s.equal(len(json.loads(text_of(s, 'status.json'))['targets']), count + 1, 'targets in status.json')
+	reply = s.ctl('targets/%s/ctl' % t.iqn, 'login')
+	s.equal(reply.errno, 0, 'errno of login (%s)' % reply.text)
+	good_read(s, t)
+	reply = s.ctl('discovery/ctl', 'refresh')
+	s.equal(reply.errno, 0, 'errno of refresh (%s)' % reply.text)
+	s.equal(len(found(s)), count + 1, 'targets after a refresh')
+	t.records = records(10)
+	s.equal(s.ctl('discovery/ctl', 'refresh').errno, 0, 'errno of refresh')
+	s.equal(sorted(found(s)), sorted([n for n, _ in t.records] + [t.iqn]), 'few are left, and the one in use')
+	s.equal(s.ctl('discovery/ctl', 'remove-portal %s' % t.portal).errno, 0, 'errno of remove-portal')
+	s.equal(found(s), [t.iqn], 'only the one in use is left')
+	good_read(s, t)
+	s.equal(s.ctl('targets/%s/ctl' % t.iqn, 'logout').errno, 0, 'errno of logout')
+	s.equal(found(s), [], 'targets')
