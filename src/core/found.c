@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Instances after a refresh: found.h says what becomes of them. Called by portal.c and firmware.c
+/* Instances after a refresh: found.h says what becomes of them. Called by portal.c, isns.c and firmware.c
  * with what they were told; linear in the number of targets, of which there may be 16,000. */
 #include "core/found.h"
 

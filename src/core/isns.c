@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "core/event.h"
+#include "core/found.h"
 #include "core/isns_answer.h"
 #include "core/isns_notify.h"
 #include "core/isns_servers.h"
@@ -205,19 +206,20 @@ static void ask(struct isns_server *s)
 
 static void take_targets(struct isns_server *s, const GPtrArray *found)
 {
-	g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+	g_autofree char *who = g_strdup_printf("iSNS server %s", s->name);
+	struct found all;
 
+	found_begin(&all, s->daemon, s->mechanism, INSTANCE_ISNS, who);
 	for (unsigned i = 0; i < found->len; i++) {
 		const struct isns_target *f = found->pdata[i];
-		struct target *t = target_get(s->daemon, f->name);
+		struct instance *k =
+			found_add(&all, f->name,
+				  (const struct target_portal *)(void *)f->portals->data,
+				  f->portals->len, &s->options);
 
-		g_hash_table_add(names, f->name);
-		target_set_instance(t, s->mechanism, INSTANCE_ISNS,
-				    (const struct target_portal *)(void *)f->portals->data,
-				    f->portals->len, &s->options);
-		instance_set_alias(target_find_instance(t, s->mechanism), f->alias);
+		instance_set_alias(k, f->alias);
 	}
-	isns_servers_drop_instances(s, names);
+	found_end(&all);
 	s->targets_found = found->len;
 }
 

@@ -40,14 +40,14 @@ gboolean isns_servers_parse(const char *text, char **ret_host, uint16_t *ret_por
 	return TRUE;
 }
 
-void isns_servers_drop_instances(struct isns_server *s, GHashTable *names)
+/* What @s knew is no longer so. */
+static void drop_instances(struct isns_server *s)
 {
 	for (GList *l = s->daemon->targets, *next; l; l = next) {
 		struct target *t = l->data;
 
 		next = l->next;
-		if (!names || !g_hash_table_contains(names, t->name))
-			target_drop_instance(t, s->mechanism);
+		target_drop_instance(t, s->mechanism);
 	}
 }
 
@@ -207,7 +207,7 @@ void isns_servers_take_away(struct isns_server *s, struct operation *op)
 
 	object_ref(&s->obj);
 	d->isns_servers = g_list_remove(d->isns_servers, s);
-	isns_servers_drop_instances(s, NULL);
+	drop_instances(s);
 	object_gone(&s->obj);
 	d->isns_leaving = g_list_prepend(d->isns_leaving, s);
 	isns_leave(s, op);

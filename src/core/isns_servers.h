@@ -32,8 +32,6 @@ struct isns_server *isns_servers_load(struct discovery *d, const char *host, uin
 void isns_servers_take_away(struct isns_server *s, struct operation *op);
 /* @s is GONE. */
 void isns_servers_left(struct isns_server *s);
-/* What @s knew is no longer so, but for the targets in @names (NULL: none). */
-void isns_servers_drop_instances(struct isns_server *s, GHashTable *names);
 /* Name, alias or entity have changed. @d NULL is fine. */
 void isns_servers_initiator_changed(struct discovery *d);
 /* Make the port if it is not there; a failure is logged. */

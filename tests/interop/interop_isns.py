@@ -138,6 +138,7 @@ def tree_follows_by_scn(t):
     known(fs, first, second, third)
     assert fs.read("discovery", "isns", server.portal, "last_scn") != "-"
     assert "isns-changed" in fs.read("events")
+    assert any(" target-found " in line and third in line and server.portal in line for line in fs.read("events").splitlines())
 
 
 @test
