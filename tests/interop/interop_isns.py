@@ -3,6 +3,7 @@
 does what none should (RFC 4171, bytes by hand)."""
 import contextlib
 import errno
+import functools
 import os
 import re
 import signal
@@ -67,6 +68,7 @@ class Isnsd:
     def ask(self, *words):
         # An inquiry or a notification that the server sends meanwhile makes its own tool's call fail.
         for _ in range(5):
+            assert self.process.poll() is None, f"isnsd has ended: {self.process.returncode}"
             done = subprocess.run([self.admin, "-c", f"{self.dir}/client", *words], capture_output=True, text=True,
                                   timeout=LIMIT, stdin=subprocess.DEVNULL)
             if "Timed out while waiting" not in done.stdout + done.stderr:
@@ -83,6 +85,23 @@ class Isnsd:
 
     def initiators(self):
         return re.findall(r'iSCSI name = "([^"]*)"', self.ask("--local", "--query", "iscsi-node-type=initiator"))
+
+
+def of_a_server_that_inquires(body):
+    """The server inquires each second, and at times dies of it (a null pointer of its own, seen with all answers given
+    at once): then the test begins again with another."""
+
+    @functools.wraps(body)
+    def again(t):
+        for i in range(5):
+            server = Isnsd(t, name=f"isnsd{i}", ESIMaxInterval="1s", ESIRetries=2)
+            try:
+                return body(t, server)
+            except Exception:
+                if i == 4 or server.process.poll() != -signal.SIGSEGV:
+                    raise
+
+    return again
 
 
 def mounted(t, config="", **kwargs):
@@ -160,9 +179,9 @@ def tags_and_addresses_of_portals(t):
 
 
 @test
-def inquiries_are_answered(t):
-    server = Isnsd(t, ESIMaxInterval="1s", ESIRetries=2)
-    fs = mounted(t, "isns_period = 600\n")
+@of_a_server_that_inquires
+def inquiries_are_answered(t, server):
+    fs = mounted(t, "isns_period = 600\n", name=f"by-{server.name}")
     add(fs, server)
     end = time.monotonic() + 8
     while time.monotonic() < end:
@@ -171,17 +190,17 @@ def inquiries_are_answered(t):
 
 
 @test
-def killed_we_are_forgotten_and_come_back(t):
-    server = Isnsd(t, ESIMaxInterval="1s", ESIRetries=2)
+@of_a_server_that_inquires
+def killed_we_are_forgotten_and_come_back(t, server):
     iqn = server.add("one")
-    fs = mounted(t, "isns_period = 4\n")
+    fs = mounted(t, "isns_period = 4\n", name=f"by-{server.name}")
     add(fs, server)
     assert server.initiators() == [US]
     fs.process.send_signal(signal.SIGKILL)
     fs.process.wait(LIMIT)
     t.sh(f"umount -l {fs.point} || fusermount3 -uz {fs.point}", ok=False)
     wait_for(lambda: server.initiators() == [], "the server has forgotten us", limit=60)
-    again = mounted(t, name="again", state=fs.state)
+    again = mounted(t, name=f"again-by-{server.name}", state=fs.state)
     wait_for(lambda: server.initiators() == [US], "registered again")
     known(again, iqn)
 
