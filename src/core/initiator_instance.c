@@ -9,6 +9,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -306,6 +307,24 @@ static char *canonical(const char *source)
 	return text ? text : g_strdup(source);
 }
 
+/* An address may be ours that no interface lists: 127.0.0.2, a local route. */
+static bool can_bind(const char *source)
+{
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM }, *list;
+	bool is_ours = false;
+	int fd;
+
+	if (getaddrinfo(source, "0", &hints, &list))
+		return false;
+	fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
+		is_ours = bind(fd, list->ai_addr, list->ai_addrlen) == 0;
+		close(fd);
+	}
+	freeaddrinfo(list);
+	return is_ours;
+}
+
 GPtrArray *initiator_instance_ports(const struct initiator_instance *i)
 {
 	GPtrArray *ports = g_ptr_array_new_with_free_func(g_free);
@@ -328,6 +347,8 @@ GPtrArray *initiator_instance_ports(const struct initiator_instance *i)
 			g_ptr_array_add(ports, g_steal_pointer(&text));
 	}
 	freeifaddrs(all);
+	if (!ports->len && source && !i->interface && can_bind(i->source))
+		g_ptr_array_add(ports, g_steal_pointer(&source));
 	return ports;
 }
 
@@ -436,6 +457,21 @@ gboolean initiator_way(struct daemon *d, const struct login_options *o, char **r
 {
 	return initiator_way_of(d, login_option(o, "instance"), login_option(o, "port"),
 				login_option(o, "source"), ret_way, err);
+}
+
+char *initiator_way_anyhow(struct daemon *d, const struct login_options *o)
+{
+	const char *name = login_option(o, "instance"), *port = login_option(o, "port");
+	const char *source = login_option(o, "source");
+	const struct initiator_instance *i =
+		initiator_instance_find(d, name ? name : INSTANCE_DEFAULT_NAME);
+	g_autofree char *from = NULL;
+
+	if (i && port)
+		pick_port(i, port, &from, NULL);
+	if (!from)
+		from = g_strdup(source || !i ? source : i->source);
+	return way_of(i ? i->interface : NULL, from);
 }
 
 /* ---- the verbs ---- */

@@ -68,6 +68,10 @@ gboolean initiator_way(struct daemon *d, const struct login_options *o, char **r
 gboolean initiator_way_of(struct daemon *d, const char *instance, const char *port,
 			  const char *source, char **ret_way, GError **err);
 
+/* The same for what is tried again and again: whether that way is there now, shows when it is
+ * taken. g_free(). */
+char *initiator_way_anyhow(struct daemon *d, const struct login_options *o);
+
 extern const struct verb initiator_verbs[], initiator_instance_verbs[];
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Rounds with one iSNS server; isns.h is the manual. */
+#include "core/initiator_instance.h"
 #include "core/isns.h"
 
 #include <assert.h>
@@ -552,6 +553,13 @@ static const struct isns_client_calls client_calls = {
 
 /* ---- when ---- */
 
+static void open_client(struct isns_server *s)
+{
+	g_autofree char *way = initiator_way_anyhow(s->daemon, &s->options);
+
+	isns_client_open(&s->client, way);
+}
+
 static void begin_round(struct isns_server *s, bool is_full)
 {
 	s->asked = g_list_concat(s->asked, g_steal_pointer(&s->waiting));
@@ -562,7 +570,7 @@ static void begin_round(struct isns_server *s, bool is_full)
 	if (s->client.state != ISNS_CLIENT_OPEN) {
 		loop_timer_stop(&s->renewal);
 		set_state(s, ISNS_STATE_CONNECTING);
-		isns_client_open(&s->client);
+		open_client(s);
 	} else if (is_full) {
 		loop_timer_stop(&s->renewal);
 		begin_registration(s);
@@ -699,7 +707,7 @@ void isns_leave(struct isns_server *s, struct operation *op)
 	if (s->client.state == ISNS_CLIENT_OPEN)
 		ask_deregistration(s);
 	else if (s->client.state == ISNS_CLIENT_CLOSED)
-		isns_client_open(&s->client);
+		open_client(s);
 }
 
 void isns_drop(struct isns_server *s)

@@ -314,8 +314,8 @@ static void on_resolved(void *arg, const struct conn_address *a, unsigned count,
 	try_next(c);
 }
 
-void isns_client_open(struct isns_client *c)
+void isns_client_open(struct isns_client *c, const char *way)
 {
 	c->state = ISNS_CLIENT_RESOLVING;
-	c->resolve = resolve_start(c->worker, c->host, c->port, NULL, on_resolved, c);
+	c->resolve = resolve_start(c->worker, c->host, c->port, way, on_resolved, c);
 }

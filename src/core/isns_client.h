@@ -63,8 +63,8 @@ void isns_client_init(struct isns_client *c, struct loop *l, struct worker *w, c
 		      const char *host, uint16_t port, const struct isns_client_calls *calls,
 		      void *arg);
 void isns_client_done(struct isns_client *c); /* closes */
-/* From CLOSED. */
-void isns_client_open(struct isns_client *c);
+/* From CLOSED. @way: as the source of resolve.h. */
+void isns_client_open(struct isns_client *c, const char *way);
 /* In peace, at once: no call comes any more. Idempotent. */
 void isns_client_close(struct isns_client *c);
 /* A message to be filled and given to isns_client_send(); OPEN only. */

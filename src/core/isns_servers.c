@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The list of iSNS servers, and the port where they reach us; isns_servers.h is the manual. */
+#include "core/initiator_instance.h"
 #include "core/isns_servers.h"
 
 #include <errno.h>
@@ -282,11 +283,17 @@ void isns_servers_add(struct discovery *d, const struct command *cmd, struct ope
 	struct addition *a;
 	uint16_t port;
 	bool is_kept;
+	g_autofree char *way = NULL;
 	GError *err = NULL;
 
 	if (!isns_servers_parse(cmd->args[0], &host, &port, &name, &err) ||
 	    !check_new(d, cmd, name, &err) ||
 	    !discovery_take_options(d, cmd, &options, &is_kept, &err)) {
+		operation_finish(op, err);
+		return;
+	}
+	if (!initiator_way(d->daemon, &options, &way, &err)) {
+		login_options_done(&options);
 		operation_finish(op, err);
 		return;
 	}

@@ -179,6 +179,18 @@ def tags_and_addresses_of_portals(t):
 
 
 @test
+def a_server_by_an_instance_of_ours(t):
+    server = Isnsd(t)
+    fs = mounted(t)
+    fs.ctl("initiator", "add-instance second source=127.0.0.2")
+    fs.ctl("initiator", "add-instance gone interface=nope0")
+    refuses(errno.ENODEV, fs.ctl, "discovery", f"add-isns {server.portal} instance=gone")
+    refuses(errno.ENOENT, fs.ctl, "discovery", f"add-isns {server.portal} instance=never")
+    add(fs, server, "instance=second")
+    assert "127.0.0.2" in fs.read("discovery", "isns", server.portal, "registered")
+
+
+@test
 @of_a_server_that_inquires
 def inquiries_are_answered(t, server):
     fs = mounted(t, "isns_period = 600\n", name=f"by-{server.name}")
