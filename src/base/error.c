@@ -276,7 +276,8 @@ static const struct error_info table[] = {
 	ERROR(TARGET_ADDRESS_ALREADY_EXISTS, EEXIST,
 	      "The target address is known already",
 	      "nothing needs to be done; remove the address first to change it",
-	      "not yet: add-target with merge=yes comes with later work",
+	      "add-target with merge=yes of an address that is there is no error: it "
+	      "changes nothing",
 	      NULL),
 	ERROR(NO_AUTH_INFO_AVAILABLE, ENOENT,
 	      "There is no IKE authentication information",

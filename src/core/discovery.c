@@ -290,8 +290,13 @@ gboolean discovery_take_options(struct discovery *d, const struct command *cmd,
 	bool is_kept = command_bool(cmd, "persist", true);
 	struct login_options options;
 
-	if (!login_options_from(&options, cmd, err))
+	GError *why = NULL;
+
+	if (!login_options_from(&options, cmd, &why)) {
+		login_options_tell(d->daemon, why);
+		g_propagate_error(err, why);
 		return FALSE;
+	}
 	if (is_kept && !login_options_may_save(&options, d->daemon, err)) {
 		login_options_done(&options);
 		return FALSE;

@@ -19,12 +19,17 @@
 #include "base/text.h"
 #include "base/wire.h"
 #include "core/daemon.h"
+#include "core/event.h"
 #include "core/mapping.h"
 #include "core/options_state.h"
 #include "core/resolve.h"
 #include "core/secret_file.h"
 
 /* Bounds are those of RFC 7143 section 13; negotiation keys are named after theirs there. */
+/* Events of the guide. */
+#define EVENT_TARGET_SECRET_SHORT 35
+#define EVENT_INITIATOR_SECRET_SHORT 36
+
 #define SEGMENT_MIN 512
 #define SEGMENT_MAX 16777215
 
@@ -328,6 +333,15 @@ gboolean login_options_set(struct login_options *o, const char *key, const char 
 void login_options_set_secret(struct login_options *o, const char *key, char *value)
 {
 	set(o, key, value);
+}
+
+void login_options_tell(struct daemon *d, const GError *err)
+{
+	bool is_in = g_str_has_prefix(err->message, "secret_in");
+
+	if (g_error_matches(err, ERROR_ISDSC, ISDSC_SHORT_CHAP_SECRET))
+		event_emit(d, is_in ? EVENT_TARGET_SECRET_SHORT : EVENT_INITIATOR_SECRET_SHORT,
+			   "%s", err->message);
 }
 
 static bool is_auth(const char *key)

@@ -36,6 +36,8 @@ void login_options_give_up(struct daemon *d);
  * version cannot do yet is refused here (EOPNOTSUPP). @o need not be initialised; written only
  * on success. FALSE and @err. */
 gboolean login_options_from(struct login_options *o, const struct command *cmd, GError **err);
+/* @err of that: a secret that is too short is an event (35, 36), too. */
+void login_options_tell(struct daemon *d, const GError *err);
 /* As if @key=@value were on a line: FALSE and @err, when it is not one that may be. For state
  * files. */
 gboolean login_options_set(struct login_options *o, const char *key, const char *value,

@@ -632,6 +632,7 @@ static void login_command(struct target *t, const struct command *cmd, struct op
 		login_start(t, &plan, op, made_id);
 		return;
 	}
+	login_options_tell(t->daemon, err);
 	operation_where(op, "%s", t->name);
 	drop_made(t, made_id);
 	operation_finish(op, err);

@@ -181,6 +181,7 @@ def login_keys(t):
     fs = Mounted(t)
     where = add(fs)
     told(fs, "ISDSC_SHORT_CHAP_SECRET", errno.EINVAL, where, "login auth=chap secret=short")
+    assert " initiator-secret-short " in fs.read("events") and "=short" not in fs.read("events")
     told(fs, "ISDSC_INVALID_CHAP_SECRET", errno.EINVAL, where, "login auth=chap secret=0xnothexatall")
     told(fs, "ISDSC_INVALID_CHAP_USER_NAME", errno.EINVAL, where, f"login auth=chap secret=twelve-bytes-and user={'x' * 224}")
     told(fs, "ISDSC_INVALID_LOGON_AUTH_TYPE", errno.EINVAL, where, "login auth=kerberos")
