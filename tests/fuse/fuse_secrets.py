@@ -11,7 +11,8 @@ from runner import need_root, test
 IQN = "iqn.2026-11.test:secret-"
 # Each way its own, so that what is found tells where it came from.
 WAYS = {way: f"Zq{n:02d}-{way}-Wk7vX" for n, way in enumerate((
-    "login", "login-in", "login-file", "target", "target-file", "portal", "initiator", "wrong", "typo", "unfinished", "script"))}
+    "login", "login-in", "login-file", "target", "target-file", "portal", "initiator", "wrong", "typo", "unfinished", "script",
+    "configured", "configured-in"))}
 
 
 def forms(secret):
@@ -121,11 +122,9 @@ def prepare(t):
     return fs, tgtd, iqn
 
 
-@test
-def they_are_nowhere_to_be_read(t):
-    fs, tgtd, iqn = prepare(t)
-    replies, found = [], []
-    use_all(t, fs, tgtd, iqn, replies)
+def look_everywhere(fs, replies):
+    """Where they are found."""
+    found = []
     for reply in replies:
         search(reply.encode(), "a reply", found)
     for path, data in read_tree(fs):
@@ -136,11 +135,39 @@ def they_are_nowhere_to_be_read(t):
     for name in ("cmdline", "environ"):
         with open(f"/proc/{fs.pid}/{name}", "rb") as f:
             search(f.read(), name, found)
+    return found
+
+
+@test
+def they_are_nowhere_to_be_read(t):
+    fs, tgtd, iqn = prepare(t)
+    replies = []
+    use_all(t, fs, tgtd, iqn, replies)
+    found = look_everywhere(fs, replies)
     assert not found, found
     # They are kept, though: each is needed and found again.
     text = read_text(os.path.join(fs.state, "discovery.conf"))
     assert text.count("aes-256-gcm:") == 2, text
     assert "aes-256-gcm:" in read_text(os.path.join(fs.state, "initiator.conf"))
+
+
+@test
+def configured_ones_are_nowhere_either(t):
+    tgtd = Tgtd(t)
+    iqn, _, _ = tgtd.one_disk()
+    tgtd.add_account(USER, WAYS["configured"])
+    tgtd.add_account(USER_IN, WAYS["configured-in"], outgoing=True)
+    path = {way: secret_file(t, way) for way in ("configured", "configured-in")}
+    fs = Mounted(t, "-d", config=f"""
+        login_auth = "mutual"; login_user = "{USER}"; login_secret_file = "{path["configured"]}";
+        login_user_in = "{USER_IN}"; chap_secret_file = "{path["configured-in"]}";""")
+    fs.ctl("discovery", f"add-target {iqn} portal={tgtd.portal}")
+    replies = [fs.ctl(f"targets/{iqn}", "login"), tries(fs.ctl, f"targets/{iqn}", "login user=nobody"), fs.ctl("", "reload")]
+    fs.ctl("discovery", f"add-target {IQN}1 portal=127.0.0.1")
+    with open(fs.path("initiator", "chap_secret"), "w") as f:
+        f.write(WAYS["initiator"] + "\n")
+    found = look_everywhere(fs, replies)
+    assert not found, found
 
 
 @test
