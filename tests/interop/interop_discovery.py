@@ -5,7 +5,7 @@ import os
 
 from runner import refuses, test, wait_for
 from mounted import Mounted
-from realtargets import Istgt, Tgtd, free_port, need_ipv6
+from realtargets import SECRET, SECRET_IN, USER, USER_IN, Istgt, Tgtd, free_port, need_ipv6
 
 BOTH = (Tgtd, Istgt)
 
@@ -177,3 +177,35 @@ def initiator_name_reaches_the_target(t):
     assert fs.read("initiator", "name") == name
     fs.log_in(target.portal, iqn)
     assert target.sessions() == [name]
+
+
+@test
+def portal_that_demands_chap(t):
+    demands_chap(t, "CHAP")
+
+
+@test
+def portal_that_demands_mutual_chap(t):
+    demands_chap(t, "CHAP Mutual")
+
+
+def demands_chap(t, method):
+    """Its secrets are kept: the next daemon asks it again without being told them."""
+    target = Istgt(t, DiscoveryAuthMethod=method, DiscoveryAuthGroup="AuthGroup1")
+    iqn, _, _ = target.find("disk")
+    fs = Mounted(t)
+    keys = f"user={USER} secret={SECRET}" + (f" user_in={USER_IN} secret_in={SECRET_IN}" if method != "CHAP" else "")
+    refuses(errno.EACCES, fs.discover, target.portal)
+    refuses(errno.EACCES, fs.discover, target.portal, keys.replace(SECRET, "not-that-secret"))
+    if method != "CHAP":
+        refuses(errno.EACCES, fs.discover, target.portal, keys.replace(SECRET_IN, "not-that-secret"))
+    assert fs.ls("discovery", "portals") == []
+    fs.discover(target.portal, keys)
+    assert iqn in fs.ls("targets")
+    fs.stop()
+    again = Mounted(t, name="again", state=fs.state)
+    wait_for(lambda: iqn in again.ls("targets"), "the portal is asked again")
+    reply = again.ctl("discovery", f"refresh {target.portal}")
+    assert reply.startswith("ok"), reply
+    shown = again.read("discovery", "portals", target.portal, "options")
+    assert f"user {USER}" in shown and SECRET not in shown and SECRET_IN not in shown, shown

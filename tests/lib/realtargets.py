@@ -197,7 +197,7 @@ class Istgt(Target):
             "MaxOutstandingR2T": 16, "DefaultTime2Wait": 2, "DefaultTime2Retain": 20, "FirstBurstLength": 65536,
             "MaxBurstLength": 262144, "MaxRecvDataSegmentLength": 262144, "InitialR2T": "Yes",
             "ImmediateData": "Yes", "DataPDUInOrder": "Yes", "DataSequenceInOrder": "Yes",
-            "ErrorRecoveryLevel": 0, **settings}
+            "ErrorRecoveryLevel": 0, "DiscoveryAuthMethod": "None", **settings}
         self.size = 16 << 20
         self.targets = targets if targets is not None else [
             self.target("disk"), self.target("chap", "CHAP"), self.target("mutual", "CHAP Mutual"),
@@ -223,7 +223,7 @@ class Istgt(Target):
                     '[AuthGroup2]\n  Auth "control" "controlsecret1" "lortnoc" "1terceslortnoc"\n')
         masks = {"127.0.0.0/8"} | {"[::1]/128" for h in self.hosts if ":" in h}
         lines = ["[Global]", f'  NodeBase "{self.base[:-1]}"', f"  PidFile {self.dir}/pid", f"  AuthFile {secrets}",
-                 f"  MediaDirectory {self.dir}", "  LogFacility local7", "  DiscoveryAuthMethod None"]
+                 f"  MediaDirectory {self.dir}", "  LogFacility local7"]
         lines += [f"  {k} {v}" for k, v in self.settings.items()]
         lines += ["[UnitControl]", "  AuthMethod CHAP Mutual", "  AuthGroup AuthGroup2",
                   f"  Portal UC1 127.0.0.1:{control}", "  Netmask 127.0.0.1"]
