@@ -200,6 +200,7 @@ static void ask(struct merge *m)
 	}
 	m->query = query_start(m->sessions[side], m->wires[side], cdb, cdb_bytes, bytes,
 			       on_answer, m);
+	query_by_itself(m->query);
 }
 
 /* ---- the twin ---- */

@@ -39,6 +39,8 @@ struct query {
 	unsigned tries_now, tries_later, tries_short;
 	bool is_over; /* @answer is final */
 	bool is_change, is_once, is_scan;
+	bool is_by_itself; /* nobody waits for it */
+	bool is_timed_out; /* the target let one attempt's time pass */
 	struct query_answer answer;
 	char text[200];
 	/* NULL: cancelled */
@@ -56,7 +58,6 @@ static void query_free(struct query *q)
 }
 
 /* @text: static, or q->text. */
-/* A person waits for the answer of a verb: scans tell for themselves. */
 static void tell_timeout(const struct query *q)
 {
 	char cdb[2 * TASK_CDB_MAX + 1] = "";
@@ -69,7 +70,7 @@ static void tell_timeout(const struct query *q)
 
 static void query_end(struct query *q, int result, const char *text)
 {
-	if (result == -ETIMEDOUT && !q->is_scan)
+	if (result == -ETIMEDOUT && !q->is_by_itself)
 		tell_timeout(q);
 	q->answer.result = result;
 	q->answer.text = text;
@@ -82,10 +83,12 @@ static void query_send(struct query *q)
 {
 	int r = session_submit(q->session, &q->task);
 
-	if (r < 0)
-		query_end(q, r, "the session has no usable connection");
-	else
+	if (r >= 0)
 		q->state = QUERY_SENT;
+	else if (q->is_timed_out) /* so much so that the session was given up */
+		query_end(q, -ETIMEDOUT, q->text);
+	else
+		query_end(q, r, "the session has no usable connection");
 }
 
 static void query_run(struct loop_call *call)
@@ -212,6 +215,7 @@ static void query_judge_silence(struct query *q)
 	enum task_result fate = q->task.result;
 
 	q->answer.fate = fate;
+	q->is_timed_out |= fate == TASK_RESULT_ABORTED;
 	g_snprintf(q->text, sizeof(q->text), "no answer (%s)", task_result_name(fate));
 	if (q->is_once || (q->is_change && fate != TASK_RESULT_NEVER_SENT))
 		query_end(q, -ETIMEDOUT, q->text);
@@ -285,12 +289,17 @@ struct query *query_write(struct session *s, const uint8_t lun[8], const uint8_t
 
 void query_by_scan(struct query *q)
 {
-	q->is_scan = true;
+	q->is_scan = q->is_by_itself = true;
+}
+
+void query_by_itself(struct query *q)
+{
+	q->is_by_itself = true;
 }
 
 void query_once(struct query *q)
 {
-	q->is_once = true;
+	q->is_once = q->is_by_itself = true;
 }
 
 void query_cancel(struct query *q)

@@ -49,6 +49,8 @@ struct query *query_write(struct session *s, const uint8_t lun[8], const uint8_t
 void query_by_scan(struct query *q);
 /* One that is to find out whether there is an answer at all: without one it ends at once. */
 void query_once(struct query *q);
+/* Nobody waits for it, as for those two: that no answer comes is no event of a verb (47). */
+void query_by_itself(struct query *q);
 /* The target answered a command for @lun so: if that is a unit attention, or a deferred error, the
  * session's owner is told as by a query that meets one. */
 void query_tell(struct session *s, const uint8_t lun[8], uint8_t status,

@@ -375,6 +375,8 @@ def login_9_2_digest_response(s):
 		refuses(s, put('HeaderDigest', value), keys={'header_digest': 'yes'},
 			iqn='iqn.2026-01.org.iscsifs.test:hd-' + value.lower().replace(',', '-'))
 	s.event('no-header-digest')
+	refuses(s, put('DataDigest', 'None'), keys={'data_digest': 'yes'}, iqn='iqn.2026-01.org.iscsifs.test:dd-none')
+	s.event('no-data-digest')
 
 
 @scene

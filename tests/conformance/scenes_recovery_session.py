@@ -136,6 +136,7 @@ def recovery_13_second_error_in_recovery(s):
 		right(s, t, job, 65536)
 		s.equal(t.at, len(bad), 'failures played')
 		good_read(s, t, 8192)
+	s.event('closed-in-login', r'127\.')
 
 
 @scene
@@ -291,6 +292,7 @@ def recovery_29_another_unit_after_restart(s):
 		s.wait(lambda: Job('read', held_read, fd).errno() == errno.ESTALE, 'ESTALE for the open file', 30)
 		s.fails(Job('write', held_write, fd), errno.ESTALE)
 		s.check(bytes(t.luns[0].store[:4096]) == pattern(0, 4096, b'other unit'), 'the other unit was written')
+		s.event('lun-replaced', 'lun 0')
 	finally:
 		os.close(fd)
 

@@ -397,6 +397,7 @@ def without_the_right_the_login_works_and_the_attach_tells(t):
     text, _ = run_unprivileged(t, target.portal, iqn, number, LOOK_AT_BLOCK)
     assert text.startswith("-\n"), text
     assert "attaching loop devices needs root" in text and "EACCES" in text, text
+    assert " block-failed " in text, text
 
 
 @test

@@ -211,6 +211,7 @@ def target_wants_chap(t, kind):
     where = add(fs, iqn, target.ports[0])
     # istgt begins CHAP unasked, tgtd sends status 0201.
     told(fs, "ISDSC_LOGON_FAILED" if kind is Istgt else "ISDSC_AUTHENTICATION_FAILURE", errno.EACCES, where, "login")
+    assert (" chap-required " in fs.read("events")) == (kind is Istgt)
     told(fs, "ISDSC_AUTHENTICATION_FAILURE", errno.EACCES, where, "login auth=chap user=nobody secret=twelve-bytes-and")
 
 

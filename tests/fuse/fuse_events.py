@@ -376,6 +376,12 @@ def changes_of_the_initiator_are_events(t):
     assert len(found) == 2 and "iqn.2026-01.org.example:other" in found[0][3] and 'a "host"' in found[1][3], found
 
 
+def first_free(pid):
+    """The descriptor that it would get next."""
+    used = {int(x) for x in os.listdir(f"/proc/{pid}/fd")}
+    return min(set(range(len(used) + 1)) - used)
+
+
 @test
 def no_descriptor_for_a_session(t):
     target = Tgtd(t)
@@ -383,8 +389,7 @@ def no_descriptor_for_a_session(t):
     fs = Mounted(t)
     fs.discover(target.portal)
     limits = resource.prlimit(fs.pid, resource.RLIMIT_NOFILE)
-    used = max(int(x) for x in os.listdir(f"/proc/{fs.pid}/fd")) + 1
-    resource.prlimit(fs.pid, resource.RLIMIT_NOFILE, (used, limits[1]))
+    resource.prlimit(fs.pid, resource.RLIMIT_NOFILE, (first_free(fs.pid), limits[1]))
     try:
         fs.login(iqn)
         raise AssertionError("a session without a descriptor")
@@ -394,6 +399,17 @@ def no_descriptor_for_a_session(t):
     wait_for(lambda: events(fs, "no-session-resources"), "it is told")
     fs.login(iqn)
     fs.logout(iqn)
+
+
+@test
+def no_descriptor_to_list_addresses(t):
+    fs = Mounted(t)
+    limits = resource.prlimit(fs.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(fs.pid, resource.RLIMIT_NOFILE, (first_free(fs.pid), limits[1]))
+    assert fs.read("initiator", "instances", "default", "ports") == ""
+    resource.prlimit(fs.pid, resource.RLIMIT_NOFILE, limits)
+    wait_for(lambda: events(fs, "local-addresses-failed"), "it is told")
+    assert "127.0.0.1" in fs.read("initiator", "instances", "default", "ports")
 
 
 @test

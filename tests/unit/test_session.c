@@ -7,6 +7,7 @@
 static int peer;
 static unsigned state_calls, logout_calls;
 static int state_code; /* of the last error */
+static unsigned last_event;
 static uint32_t stat_sn;
 
 static void on_state(struct session *s, const GError *err, void *arg)
@@ -18,7 +19,22 @@ static void on_state(struct session *s, const GError *err, void *arg)
 		state_code = err->code;
 }
 
-static const struct session_ops ops = { .state_changed = on_state };
+static void on_event(struct session *s, const struct conn *c, unsigned id, const char *text,
+		     void *arg)
+{
+	(void)s;
+	(void)c;
+	(void)text;
+	(void)arg;
+	last_event = id;
+}
+
+static bool is_last_event(unsigned id)
+{
+	return last_event == id;
+}
+
+static const struct session_ops ops = { .state_changed = on_state, .event = on_event };
 
 static void expect(uint8_t opcode)
 {
@@ -60,6 +76,7 @@ static void setup(void)
 	cfg.timeouts.command_ms = 300;
 	state_calls = logout_calls = 0;
 	state_code = 0;
+	last_event = 0;
 	stat_sn = 1000;
 	session = session_new(loop, &cfg, 1, &ops, NULL);
 	CU_ASSERT_EQUAL_FATAL(session_add_connection(session, &address, on_login, NULL, NULL), 0);
@@ -407,6 +424,7 @@ static void test_session_send_fails(void)
 	session_submit(session, &p->task);
 	until(p, 1);
 	CU_ASSERT_EQUAL(state_code, ISDSC_SEND_FAILED);
+	CU_ASSERT(is_last_event(7));
 	teardown();
 	free(p);
 }
