@@ -156,6 +156,7 @@ static void tell_failure(struct isns_server *s, const GError *err)
 static void round_failed(struct isns_server *s, const GError *err)
 {
 	isns_client_close(&s->client);
+	isns_query_drop(&s->query);
 	if (s->state == ISNS_STATE_OK) /* lost between two rounds */
 		set_state(s, ISNS_STATE_CONNECTING);
 	set_state(s, ISNS_STATE_FAILED);
@@ -188,21 +189,8 @@ static void refused(struct isns_server *s, const char *what, uint32_t status)
 
 static void ask(struct isns_server *s)
 {
-	static const uint32_t wanted[] = {
-		ISNS_TAG_NODE, ISNS_TAG_NODE_TYPE, ISNS_TAG_ALIAS,
-		ISNS_TAG_PORTAL_ADDRESS, ISNS_TAG_PORTAL_PORT, ISNS_TAG_SECURITY,
-		ISNS_TAG_PG_NODE, ISNS_TAG_PG_ADDRESS, ISNS_TAG_PG_PORT, ISNS_TAG_PG_TAG,
-	};
-	GByteArray *m;
-
 	set_state(s, ISNS_STATE_ASKING);
-	m = isns_client_begin(&s->client, ISNS_DEV_ATTR_QRY, 0);
-	isns_put_text(m, ISNS_TAG_NODE, s->registered.node);
-	isns_put_number(m, ISNS_TAG_NODE_TYPE, ISNS_IS_TARGET);
-	isns_put_tag(m, ISNS_TAG_DELIMITER);
-	for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++)
-		isns_put_tag(m, wanted[i]);
-	isns_client_ask(&s->client, m);
+	isns_query_begin(&s->query, &s->client, s->registered.node, s->daemon->initiator->name);
 }
 
 static void take_targets(struct isns_server *s, const GPtrArray *found)
@@ -238,25 +226,27 @@ static void tell_bad(struct isns_server *s, const GPtrArray *bad)
 
 static void on_asked(struct isns_server *s, uint32_t status, const uint8_t *payload, size_t len)
 {
-	g_autoptr(GPtrArray) bad = g_ptr_array_new_with_free_func(g_free);
-	g_autoptr(GPtrArray) found = NULL;
 	g_autoptr(GError) err = NULL;
 
-	if (status != ISNS_OK && status != ISNS_NO_SUCH_ENTRY) {
-		refused(s, "the query", status);
+	switch (isns_query_answered(&s->query, status, payload, len, &err)) {
+	case ISNS_QUERY_GOES_ON:
 		return;
-	}
-	found = isns_answer_targets(payload, status ? 0 : len, s->daemon->initiator->name, bad,
-				    &err);
-	if (!found) {
+	case ISNS_QUERY_REFUSED:
+		refused(s, "the query", status);
+		break;
+	case ISNS_QUERY_BROKEN:
 		g_prefix_error(&err, "iSNS server %s: ", s->name);
 		round_failed(s, err);
-		return;
+		break;
+	case ISNS_QUERY_DONE:
+		tell_bad(s, s->query.bad);
+		take_targets(s, s->query.found);
+		log_debug("iSNS server %s: %u targets, by %u requests", s->name, s->targets_found,
+			  s->query.asked_count);
+		isns_query_drop(&s->query);
+		round_ok(s);
+		break;
 	}
-	tell_bad(s, bad);
-	take_targets(s, found);
-	log_debug("iSNS server %s: %u targets", s->name, found->len);
-	round_ok(s);
 }
 
 /* ---- to be told of changes ---- */
@@ -728,6 +718,7 @@ static void isns_free(struct object *o)
 	loop_timer_done(&s->soon);
 	loop_timer_done(&s->renewal);
 	loop_timer_done(&s->leave_timer);
+	isns_query_drop(&s->query);
 	login_options_done(&s->options);
 	g_free(s->registered.entity);
 	g_free(s->registered.node);

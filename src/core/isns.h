@@ -12,7 +12,7 @@
  *                                                                    FAILED, LEAVING
  *   SUBSCRIBING  SCNReg was sent                                     SUBSCRIBING, ASKING, FAILED,
  *                                                                    LEAVING
- *   ASKING       DevAttrQry was sent                                 OK, FAILED, LEAVING
+ *   ASKING       the query is under way (isns_query.h)               OK, FAILED, LEAVING
  *   OK           the last round worked; the next one is planned      CONNECTING, WITHDRAWING,
  *                                                                    REGISTERING, ASKING, LEAVING
  *   FAILED       it did not; what was found stays; tried again       CONNECTING, LEAVING
@@ -27,6 +27,7 @@
 
 #include "core/discovery.h"
 #include "core/isns_client.h"
+#include "core/isns_query.h"
 
 enum isns_state {
 	ISNS_STATE_NEVER,
@@ -65,6 +66,7 @@ struct isns_server {
 	bool is_kept;
 	enum isns_state state;
 	struct isns_client client;
+	struct isns_query query; /* ASKING */
 	struct isns_registration registered;
 	unsigned targets_found;
 	int64_t last_ok_us, last_scn_us; /* wall clock; 0: never */

@@ -330,7 +330,7 @@ def forty_targets(t):
     assert fs.ls("targets") == names
 
 
-# ---- with one that goes wrong ----
+# ---- with messages of our own ----
 
 def attr(tag, value=b""):
     value += b"\0" * (-len(value) % 4)
@@ -355,6 +355,35 @@ def fragments(function, xid, payload, most=65532):
         flags = 0x4000 | (0x400 if i == 0 else 0) | (0x800 if i == len(pieces) - 1 else 0)
         yield pdu(function, xid, piece, flags, i)
 
+
+def register(server, names, port):
+    """These, as the targets of one host; by hand, for tgtd would wait for each to hear of each."""
+    with socket.create_connection((server.host, server.port), LIMIT) as s:
+        for i in range(0, len(names), 20):
+            payload = text(32, names[0]) + text(1, "one.host") + attr(0) + text(1, "one.host") + number(2, 2)
+            payload += attr(16, b"\0" * 10 + b"\xff\xff" + socket.inet_aton("127.0.0.1")) + number(17, port)
+            payload += b"".join(text(32, name) + number(33, 1) for name in names[i:i + 20])
+            s.sendall(pdu(1, i, payload, 0x8c00))
+            reply = s.recv(65536)
+            assert reply[2:4] == b"\x80\x01" and reply[12:16] == bytes(4), reply
+    return names
+
+
+@test
+def three_hundred_targets_of_one_host(t):
+    """More than fit in the 8 KiB that this server tells at once: they are asked for one by one."""
+    server, target = Isnsd(t), Tgtd(t)
+    there, _, _ = target.one_disk()
+    names = register(server, [there] + [f"iqn.2026-11.test:d{i:03}" for i in range(299)], target.ports[0])
+    fs = mounted(t)
+    add(fs, server)
+    assert fs.ls("targets") == sorted(names)
+    fs.login(there)
+    register(server, names + ["iqn.2026-11.test:later"], target.ports[0])
+    known(fs, *names, "iqn.2026-11.test:later")
+
+
+# ---- with one that goes wrong ----
 
 def found(name, port=3260, address="127.0.0.1"):
     mapped = b"\0" * 10 + b"\xff\xff" + socket.inet_aton(address)
@@ -416,6 +445,38 @@ class Scripted:
                     s.sendall(piece)
 
 
+def attributes(payload):
+    """(tag, value) of each."""
+    while payload:
+        tag, length = struct.unpack(">II", payload[:8])
+        yield tag, payload[8:8 + length]
+        payload = payload[8 + length:]
+
+
+class OneByOne(Scripted):
+    """Tells of one target at a time only. @answer(name), if any: the answer to the query for one; @after(name): the
+    name that comes next ("": the first), None after the last."""
+    answer = None
+
+    def after(self, name):
+        i = self.names.index(name) + 1 if name else 0
+        return self.names[i] if i < len(self.names) else None
+
+    def well(self, function, xid):
+        if function not in (2, 3):
+            return super().well(function, xid)
+        key = list(attributes(self.requests[-1][1]))[1]
+        name = key[1].rstrip(b"\0").decode()
+        if function == 3:
+            name = self.after(name)
+            reply = struct.pack(">I", 9) if name is None else struct.pack(">I", 0) + text(32, name) + attr(0) + text(32, name)
+        elif key[0] == 33:
+            reply = struct.pack(">I", 11)
+        else:
+            reply = (self.answer or (lambda name: answer_of([name])))(name)
+        return pdu(0x8000 | function, xid, reply)
+
+
 def only_query(bad):
     """Registration goes well; @bad(xid) answers the query."""
     def reply(function, xid):
@@ -467,6 +528,48 @@ def hostile_answers(t):
         server.close()
         assert fs.ls("discovery", "isns") == [], name
     assert memory_kb(fs) < before + 100 * 1024, (before, memory_kb(fs))
+
+
+@test
+def one_by_one(t):
+    names = [f"iqn.2026-11.test:disk{i:04}" for i in range(2000)]
+    server = OneByOne(t, names=names + ["iqn.2026-11.test:b a\x1bd", "IQN.2026-11.test:DISK0007", US])
+    fs = mounted(t)
+    add(fs, server)
+    assert fs.ls("targets") == names
+    assert fs.read("events").count("invalid-name") == 1
+    server.names = names[5:8]
+    fs.ctl("discovery", f"refresh-isns {server.portal}")
+    assert fs.ls("targets") == names[5:8]
+    server.names = []
+    fs.ctl("discovery", f"refresh-isns {server.portal}")
+    assert fs.ls("targets") == []
+
+
+@test
+def one_by_one_goes_wrong(t):
+    names = [f"iqn.2026-11.test:disk{i}" for i in range(4)]
+    server = OneByOne(t, names=names)
+    fs = mounted(t, "text_timeout = 2\n")
+    add(fs, server)
+    ok = struct.pack(">I", 0)
+    # One has gone since it was named; another's answer tells of the others, too.
+    server.answer = lambda name: struct.pack(">I", 9) if name == names[1] else answer_of(names[:1] + names[2:])
+    fs.ctl("discovery", f"refresh-isns {server.portal}")
+    assert fs.ls("targets") == names[:1] + names[2:]
+    for answer, wanted in ((lambda name: struct.pack(">I", 6), "authentication unknown"),
+                           (lambda name: ok + attr(0) + b"\0\0\0\x20\xff\xff\xff\xf0", "not understood")):
+        server.answer = answer
+        e = refuses(errno.EPROTO, fs.ctl, "discovery", f"refresh-isns {server.portal}")
+        assert wanted in e.reply, e.reply
+    server.answer = None
+    for after, wanted in ((lambda name: names[1], "second time"), (lambda name: "", "no name"),
+                          (lambda name: "x" * 300, "no name"), (lambda name: f"iqn.2026-11.test:{len(name)}{time.monotonic_ns()}",
+                                                                "too many targets")):
+        server.after = after
+        e = refuses(errno.EPROTO, fs.ctl, "discovery", f"refresh-isns {server.portal}")
+        assert wanted in e.reply, e.reply
+    assert fs.ls("targets") == names[:1] + names[2:], "what was found stays"
 
 
 @test
