@@ -370,6 +370,22 @@ def register(server, names, port):
 
 
 @test
+def target_that_is_deregistered_goes(t):
+    server = Isnsd(t)
+    one, two, three = register(server, [f"iqn.2026-11.test:{x}" for x in ("one", "two", "three")], 3260)
+    fs = mounted(t)
+    add(fs, server)
+    known(fs, one, two, three)
+    with socket.create_connection((server.host, server.port), LIMIT) as s:
+        s.sendall(pdu(4, 1, text(32, one) + attr(0) + text(32, two), 0x8c00))
+        reply = s.recv(65536)
+        assert reply[2:4] == b"\x80\x04" and reply[12:16] == bytes(4), reply
+    known(fs, one, three)
+    told = fs.read("events")
+    assert "isns-changed" in told and f"{two}: " in told and "target-vanished" in told, told
+
+
+@test
 def three_hundred_targets_of_one_host(t):
     """More than fit in the 8 KiB that this server tells at once: they are asked for one by one."""
     server, target = Isnsd(t), Tgtd(t)
