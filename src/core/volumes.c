@@ -374,7 +374,8 @@ static void wait_look(struct volumes *v)
 	g_autofree char *names = list_missing(v, &missing);
 
 	if (!missing && total)
-		event_emit(v->daemon, EVENT_VOLUMES_READY, "%u bound volumes are there", total);
+		event_emit(v->daemon, EVENT_VOLUMES_READY, "%u bound volume%s there", total,
+			   total == 1 ? " is" : "s are");
 	if (missing && left_ms <= 0)
 		event_emit(v->daemon, EVENT_VOLUMES_TIMEOUT,
 			   "%u of %u bound volumes are not there in time: %s", missing, total,
