@@ -265,17 +265,8 @@ static void on_addition_cancel(struct operation *op)
 	operation_cancel(a->refresh, ECANCELED);
 }
 
-static gboolean check_new_portal(struct discovery *d, const struct command *cmd,
-				 const char *name, GError **err)
+static gboolean check_new_portal(struct discovery *d, const char *name, GError **err)
 {
-	static const char *const senseless[] = { "portal", "mechanism" };
-
-	for (size_t i = 0; i < G_N_ELEMENTS(senseless); i++)
-		if (command_key(cmd, senseless[i])) {
-			error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
-					"add-portal: %s= has no meaning here", senseless[i]);
-			return FALSE;
-		}
 	if (discovery_find(d, name)) {
 		error_set_errno(err, ISDSC_TARGET_PORTAL_ALREADY_EXISTS, EEXIST,
 				"discovery portal %s is there already", name);
@@ -289,7 +280,6 @@ gboolean discovery_take_options(struct discovery *d, const struct command *cmd,
 {
 	bool is_kept = command_bool(cmd, "persist", true);
 	struct login_options options;
-
 	GError *why = NULL;
 
 	if (!login_options_from(&options, cmd, &why)) {
@@ -316,7 +306,7 @@ void discovery_add_portal(struct discovery *d, const struct command *cmd, struct
 	GError *err = NULL;
 
 	if (!portal_parse(cmd->args[0], &host, &port, &name, &err) ||
-	    !check_new_portal(d, cmd, name, &err) ||
+	    !check_new_portal(d, name, &err) ||
 	    !discovery_take_options(d, cmd, &options, &is_kept, &err)) {
 		operation_finish(op, err);
 		return;

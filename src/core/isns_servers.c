@@ -260,14 +260,8 @@ static void on_addition_cancel(struct operation *op)
 	operation_cancel(a->refresh, ECANCELED);
 }
 
-static gboolean check_new(struct discovery *d, const struct command *cmd, const char *name,
-			  GError **err)
+static gboolean check_new(struct discovery *d, const char *name, GError **err)
 {
-	if (command_key(cmd, "portal")) {
-		error_set_errno(err, ISDSC_INVALID_PARAMETER, EINVAL,
-				"add-isns: portal= has no meaning here");
-		return FALSE;
-	}
 	if (isns_servers_find(d, name)) {
 		error_set_errno(err, ISDSC_TARGET_PORTAL_ALREADY_EXISTS, EEXIST,
 				"iSNS server %s is there already", name);
@@ -287,7 +281,7 @@ void isns_servers_add(struct discovery *d, const struct command *cmd, struct ope
 	GError *err = NULL;
 
 	if (!isns_servers_parse(cmd->args[0], &host, &port, &name, &err) ||
-	    !check_new(d, cmd, name, &err) ||
+	    !check_new(d, name, &err) ||
 	    !discovery_take_options(d, cmd, &options, &is_kept, &err)) {
 		operation_finish(op, err);
 		return;

@@ -37,6 +37,7 @@ const struct command_key login_keys[] = {
 	{ "portal", COMMAND_TEXT, .help = "log in here, ADDR[:PORT]; default: as discovered" },
 	{ "mechanism", COMMAND_TEXT,
 	  .help = "what is known by this one counts; a name in instances/, or its begin" },
+	/* SOURCE_KEYS begins here. */
 	{ "instance", COMMAND_TEXT,
 	  .help = "way out of this host: a name in initiator/instances; default: default" },
 	{ "port", COMMAND_TEXT, .help = "of the instance: a number in its file ports" },

@@ -11,6 +11,9 @@
 
 /* The keys of tree.md plus timeouts and negotiation keys. Ended by a NULL name. */
 extern const struct command_key login_keys[];
+/* Those that a source of targets may have as well: all but portal and mechanism, which choose among
+ * what is known of a target. */
+#define SOURCE_KEYS (login_keys + 2)
 /* NULL when there is none of that name. */
 const struct command_key *login_key(const char *name);
 

@@ -55,11 +55,6 @@ static gboolean wanted_take(struct wanted *w, struct discovery *d, const struct 
 	w->name = text_iscsi_name(cmd->args[0], err);
 	if (!w->name)
 		return FALSE;
-	if (command_key(cmd, "mechanism")) {
-		error_set(err, ISDSC_INVALID_PARAMETER,
-			  "add-target: mechanism= has no meaning here");
-		return FALSE;
-	}
 	w->alias = command_key(cmd, "alias");
 	w->has_hidden = command_key(cmd, "hidden") != NULL;
 	w->is_hidden = command_bool(cmd, "hidden", false);

@@ -166,19 +166,19 @@ static void run_refresh_isns(struct object *obj, const struct command *cmd, stru
 }
 
 const struct verb discovery_verbs[] = {
-	{ "add-portal", "ADDR[:PORT]", 1, 1, add_portal_keys, login_keys, run_add_portal,
+	{ "add-portal", "ADDR[:PORT]", 1, 1, add_portal_keys, SOURCE_KEYS, run_add_portal,
 	  "ask this SendTargets portal, and keep it if it answers" },
 	{ "remove-portal", "ADDR[:PORT]", 1, 1, NULL, NULL, run_remove_portal,
 	  "forget the portal and what only it knows" },
 	{ "refresh", "[PORTAL]", 0, 1, NULL, NULL, run_refresh,
 	  "discover at this portal, or by all mechanisms" },
-	{ "add-isns", "ADDR[:PORT]", 1, 1, add_portal_keys, login_keys, run_add_isns,
+	{ "add-isns", "ADDR[:PORT]", 1, 1, add_portal_keys, SOURCE_KEYS, run_add_isns,
 	  "register at this iSNS server and ask it for targets; keep it if it answers" },
 	{ "remove-isns", "ADDR[:PORT]", 1, 1, NULL, NULL, run_remove_isns,
 	  "deregister there, forget the server and what only it knows" },
 	{ "refresh-isns", "[SERVER]", 0, 1, NULL, NULL, run_refresh_isns,
 	  "register anew and ask for targets there, or at all iSNS servers" },
-	{ "add-target", "IQN", 1, 1, add_target_keys, login_keys, run_add_target,
+	{ "add-target", "IQN", 1, 1, add_target_keys, SOURCE_KEYS, run_add_target,
 	  "enter a target by hand" },
 	{ "remove-target", "IQN", 1, 1, NULL, NULL, run_remove_target,
 	  "forget a target that was entered by hand" },
