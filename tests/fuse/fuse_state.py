@@ -258,7 +258,7 @@ def configuration_authenticates(t):
 
 def change(fs, n, acknowledged):
     """One more change, and what of the state it is to be seen in. KeyError etc. when the daemon was killed in it."""
-    what = n % 4
+    what = n % 6
     if what == 0:
         set_value(fs, "alias", f"alias {n}")
         acknowledged["alias"] = f"alias {n}"
@@ -268,6 +268,14 @@ def change(fs, n, acknowledged):
     elif what == 2:
         fs.ctl("discovery", f"add-target {IQN}{n} portal=127.0.0.1 secret=secret-of-{n:06d}")
         acknowledged["static"] = acknowledged.get("static", frozenset()) | {f"{IQN}{n}"}
+    elif what == 3:
+        fs.ctl("persistent", f"add-login {IQN}{n} portal=127.0.0.1:1 command_timeout={n}")
+        acknowledged["logins"] = acknowledged.get("logins", frozenset()) | {f"{IQN}{n},127.0.0.1:1"}
+    elif what == 4:
+        gone = sorted(acknowledged.get("logins", ()))[:-2]
+        if gone:
+            fs.ctl("persistent", f"remove-login {gone[0].partition(',')[0]}")
+            acknowledged["logins"] = acknowledged["logins"] - {gone[0]}
     else:
         gone = sorted(acknowledged.get("static", ()))[:-2]
         if gone:
@@ -300,14 +308,15 @@ def killed_at_any_time_it_keeps_what_it_acknowledged(t):
         fs = again(t, fs, f"after-{turn}", signal.SIGKILL)
         assert not re.search(" (state-damaged|secret-failed) ", fs.read("events"))
         # The one that was under way may have come through, or not.
-        static = set(fs.ls("discovery", "static"))
-        assert len(static ^ acknowledged.get("static", frozenset())) <= 1, (static, acknowledged)
-        acknowledged["static"] = frozenset(static)
+        for kind, where in (("static", "discovery/static"), ("logins", "persistent/logins")):
+            there = frozenset(fs.ls(where))
+            assert len(there ^ acknowledged.get(kind, frozenset())) <= 1, (there, acknowledged)
+            acknowledged[kind] = there
         for name in ("alias", "name"):
             got, want = fs.read("initiator", name), acknowledged.get(name)
             assert want is None or got == want or number(got) > number(want), (got, want)
             acknowledged[name] = got
-    assert n and acknowledged["static"]
+    assert n and acknowledged["static"] and acknowledged["logins"]
 
 
 def number(text):
