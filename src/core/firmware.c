@@ -256,6 +256,7 @@ static void done(struct worker_job *job)
 	g_clear_error(&j->error);
 	g_free(j->path);
 	g_free(j);
+	daemon_release(f->daemon);
 	object_unref(&f->obj);
 }
 
@@ -266,6 +267,7 @@ static void start(struct firmware *f)
 
 	j->firmware = f;
 	object_ref(&f->obj);
+	daemon_hold(f->daemon);
 	j->path = g_strdup(path ? path : IBFT_DEFAULT_PATH);
 	j->job.run = run;
 	j->job.done = done;

@@ -185,9 +185,10 @@ static void count(struct reloader *r, int by)
 		r->busy(r->queued, r->arg);
 }
 
-/* Lets go of the operation. */
+/* Lets go of the operation, and with it of the daemon. */
 static void finish(struct job *j, GError *err)
 {
+	struct daemon *d = j->reloader->daemon;
 	struct operation *op = j->op;
 
 	j->op = NULL;
@@ -197,6 +198,7 @@ static void finish(struct job *j, GError *err)
 	}
 	operation_finish(op, err);
 	operation_unref(op);
+	daemon_release(d);
 }
 
 static void on_read(struct worker_job *work)
@@ -261,6 +263,7 @@ void reload_run(struct daemon *d, struct operation *op)
 	j->is_from_signal = !op;
 	if (op) {
 		j->op = operation_ref(op);
+		daemon_hold(d);
 		operation_step(op, on_cancel, j);
 	}
 	conf_default(&j->conf);

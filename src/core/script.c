@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "core/command.h"
+#include "core/daemon.h"
 #include "core/event.h"
 
 #define LINES_PER_TURN 256
@@ -287,7 +288,7 @@ static struct command *parse_line(struct script *s, char *line, size_t bytes, GE
 
 static gboolean may_go_on(const struct script *s, GError **err)
 {
-	if (s->cancelled == EBUSY) {
+	if (s->cancelled == EBUSY || (s->daemon && s->daemon->is_shutting_down)) {
 		error_set_errno(err, ISDSC_SERVICE_NOT_RUNNING, EBUSY,
 				"the daemon is shutting down");
 		return FALSE;

@@ -215,6 +215,25 @@ def shutdown_verb_logs_out(t):
 
 
 @test
+def nothing_is_begun_once_the_end_has(t):
+    """Least of all what nobody waits for: it would never be told, and an ok stands for a thing that is kept."""
+    target = Tgtd(t)
+    iqn, _, _ = target.one_disk()
+    fs = Mounted(t, config="shutdown_timeout = 60")
+    fs.log_in(target.portal, iqn)
+    os.kill(target.process.pid, signal.SIGSTOP)
+    try:
+        fs.shut_down()
+        for where, text in (("discovery", f"add-target {iqn}-2 portal=127.0.0.1 nowait=yes"), ("", "reload nowait=yes"),
+                            ("discovery", "refresh"), ("persistent", f"add-login {iqn}"), ("", "shutdown")):
+            refusal = refuses(errno.EBUSY, fs.ctl, where, text)
+            assert "the daemon is shutting down" in refusal.reply, refusal.reply
+    finally:
+        os.kill(target.process.pid, signal.SIGCONT)
+    fs.wait()
+
+
+@test
 def starts_again_after_kill(t):
     """A daemon that was killed leaves a dead mount and a state directory: the next start works once it is unmounted."""
     fs = Mounted(t)
