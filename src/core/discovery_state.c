@@ -137,7 +137,7 @@ static void on_saved(void *arg, const GError *err)
 		operation_unref(l->data);
 	}
 	g_list_free(saved);
-	if (d->to_save)
+	if (d->to_save && !d->is_saving) /* who was told may have begun it */
 		save_begin(d);
 	object_unref(&d->obj);
 }

@@ -3,6 +3,7 @@
  * manual. */
 #include "core/logins.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -163,9 +164,11 @@ static void stop_trying(struct saved_login *x, int errno_value)
 		operation_cancel(x->trying, errno_value);
 }
 
-/* It is on no list any more. */
+/* It is on no list any more, nor anybody's @before. */
 static void let_go(struct saved_login *x)
 {
+	if (x->before)
+		let_go(g_steal_pointer(&x->before));
 	stop_trying(x, ECANCELED);
 	loop_timer_done(&x->timer);
 	object_gone(&x->obj);
@@ -409,32 +412,49 @@ void logins_see_login(struct logins *l, struct target *t)
 struct keeping {
 	struct logins *logins;
 	struct saved_login *login;
-	struct saved_login *old; /* was there under the name; NULL: none */
 	struct operation *op;
 };
+
+/* Take @x from where it is, the list or the @before of one that has replaced it; what @x has replaced
+ * (NULL: nothing) comes there. Then @x is told so, and gone. */
+static void give_way(struct logins *l, struct saved_login *x)
+{
+	struct saved_login *before = g_steal_pointer(&x->before);
+	struct saved_login *y = logins_find(l, x->name);
+
+	if (before)
+		before->is_leaving = false;
+	if (y == x) {
+		l->all = g_list_remove(l->all, x);
+		if (before)
+			logins_insert(l, before);
+		if (before && before->state == LOGIN_WAITING)
+			wait_ms(before, BUSY_MS);
+	} else {
+		while (y && y->before != x)
+			y = y->before;
+		assert(y);
+		y->before = before;
+		if (before)
+			before->is_leaving = true;
+	}
+	tell_target(l, x->target);
+	let_go(x);
+}
 
 static void on_kept(void *arg, const GError *why)
 {
 	struct keeping *k = arg;
-	struct logins *l = k->logins;
+	struct saved_login *x = k->login;
 	GError *err = NULL;
 
-	if (why) {
+	if (why)
 		error_set(&err, ISDSC_COULD_NOT_SAVE_PERSISTENT_LOGIN_DATA,
-			  "%s: the login could not be saved: %s", k->login->target,
-			  why->message);
-		if (!k->login->obj.is_gone && !l->is_ending) {
-			l->all = g_list_remove(l->all, k->login);
-			if (k->old) {
-				k->old->is_leaving = false;
-				logins_insert(l, g_steal_pointer(&k->old));
-			}
-			tell_target(l, k->login->target);
-			let_go(k->login);
-		}
-	}
-	if (k->old)
-		let_go(k->old);
+			  "%s: the login could not be saved: %s", x->target, why->message);
+	if (!x->obj.is_gone && why && !k->logins->is_ending)
+		give_way(k->logins, x);
+	else if (x->before)
+		let_go(g_steal_pointer(&x->before));
 	operation_finish(k->op, err);
 	operation_unref(k->op);
 	object_unref(&k->login->obj);
@@ -445,23 +465,24 @@ static void on_kept(void *arg, const GError *why)
 static void keep(struct logins *l, struct saved_login *x, struct operation *op)
 {
 	struct keeping *k = g_new0(struct keeping, 1);
+	struct saved_login *old = logins_find(l, x->name);
 
 	k->logins = l;
 	k->login = x;
 	object_ref(&x->obj);
-	k->old = logins_find(l, x->name);
 	k->op = operation_ref(op);
-	if (k->old) {
-		l->all = g_list_remove(l->all, k->old);
-		k->old->is_leaving = true;
-		stop_trying(k->old, ECANCELED);
+	if (old) {
+		l->all = g_list_remove(l->all, old);
+		old->is_leaving = true;
+		stop_trying(old, ECANCELED);
 		/* What it waited for, the new one does. */
-		if (x->state == LOGIN_SAVED && (k->old->state == LOGIN_WAITING ||
-						k->old->state == LOGIN_TRYING))
+		if (x->state == LOGIN_SAVED &&
+		    (old->state == LOGIN_WAITING || old->state == LOGIN_TRYING))
 			wait_ms(x, BUSY_MS);
 		else if (x->state == LOGIN_SAVED)
-			x->state = k->old->state;
-		x->sid = x->sid ? x->sid : k->old->sid;
+			x->state = old->state;
+		x->sid = x->sid ? x->sid : old->sid;
+		x->before = old;
 	}
 	logins_insert(l, x);
 	tell_target(l, x->target);
@@ -567,11 +588,12 @@ static void on_removed(void *arg, const GError *why)
 	for (guint i = 0; i < r->which->len; i++) {
 		struct saved_login *x = r->which->pdata[i];
 
-		x->is_leaving = false;
+		if (why && !x->obj.is_gone && logins_find(r->logins, x->name) == x)
+			x->is_leaving = false;
 		if (!why && !x->obj.is_gone && !r->logins->is_ending) {
-			r->logins->all = g_list_remove(r->logins->all, x);
-			tell_target(r->logins, x->target);
-			let_go(x);
+			if (x->before) /* was not on disk either */
+				let_go(g_steal_pointer(&x->before));
+			give_way(r->logins, x);
 		}
 		object_unref(&x->obj);
 	}

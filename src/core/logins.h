@@ -55,6 +55,9 @@ struct saved_login {
 	unsigned sid;		 /* of the session that it made; 0: none */
 	char *last_error;	 /* told as an event; NULL: none */
 	bool is_leaving;	 /* is being removed: neither saved nor tried any more */
+	/* Until this one is on disk: what it has replaced, which comes back when that fails; owned,
+	 * on no list. NULL: none. */
+	struct saved_login *before;
 };
 /* "saved", "waiting", "trying", "logged-in", "logged-out" (after it had been logged in). */
 const char *saved_login_state_name(const struct saved_login *x);
