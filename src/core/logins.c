@@ -449,8 +449,9 @@ static void on_kept(void *arg, const GError *why)
 	GError *err = NULL;
 
 	if (why)
-		error_set(&err, ISDSC_COULD_NOT_SAVE_PERSISTENT_LOGIN_DATA,
-			  "%s: the login could not be saved: %s", x->target, why->message);
+		error_set_errno(&err, ISDSC_COULD_NOT_SAVE_PERSISTENT_LOGIN_DATA, error_errno(why),
+				"%s: the login could not be saved: %s", x->target,
+				why->message);
 	if (!x->obj.is_gone && why && !k->logins->is_ending)
 		give_way(k->logins, x);
 	else if (x->before)
@@ -583,8 +584,9 @@ static void on_removed(void *arg, const GError *why)
 	GError *err = NULL;
 
 	if (why)
-		error_set(&err, ISDSC_COULD_NOT_REMOVE_PERSISTENT_LOGIN_DATA,
-			  "the saved login could not be removed: %s", why->message);
+		error_set_errno(&err, ISDSC_COULD_NOT_REMOVE_PERSISTENT_LOGIN_DATA,
+				error_errno(why), "the saved login could not be removed: %s",
+				why->message);
 	for (guint i = 0; i < r->which->len; i++) {
 		struct saved_login *x = r->which->pdata[i];
 

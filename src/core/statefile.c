@@ -268,8 +268,10 @@ static void save_done(struct worker_job *job)
 	if (s->error) {
 		g_autofree char *what = g_strdup_printf("save %s", s->name);
 
-		error_set_errno(&err, ISDSC_COULD_NOT_SAVE_PERSISTENT_LOGIN_DATA, -s->error,
-				"cannot %s %s: %s", s->step, s->path, g_strerror(-s->error));
+		/* A directory in the way is no fault of the line that was written. */
+		error_set_errno(&err, ISDSC_COULD_NOT_SAVE_PERSISTENT_LOGIN_DATA,
+				s->error == -EISDIR ? EIO : -s->error, "cannot %s %s: %s",
+				s->step, s->path, g_strerror(-s->error));
 		event_emit(d, EVENT_STATE_NOT_SAVED, "%s", err->message);
 		object_fail(&d->obj, what, err);
 	}

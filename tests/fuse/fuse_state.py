@@ -342,6 +342,8 @@ def a_full_disk_is_told_and_changes_nothing(t):
     e = refuses(errno.ENOSPC, fs.ctl, "discovery", f"add-target {IQN}2 portal=127.0.0.1")
     assert "ISDSC_COULD_NOT_SAVE_PERSISTENT_LOGIN_DATA" in e.reply, e.reply
     refuses(errno.ENOSPC, fs.ctl, "discovery", f"remove-target {IQN}1")
+    refuses(errno.ENOSPC, fs.ctl, "persistent", f"add-login {IQN}1")
+    assert fs.ls("persistent", "logins") == []
     assert fs.ls("discovery", "static") == [f"{IQN}1"]
     assert "No space left" in reply_of(fs, "alias", "after")
     assert "state-not-saved" in fs.read("events")
