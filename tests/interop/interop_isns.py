@@ -3,7 +3,6 @@
 does what none should (RFC 4171, bytes by hand)."""
 import contextlib
 import errno
-import functools
 import os
 import re
 import signal
@@ -22,8 +21,13 @@ US = "iqn.2026-11.test:us"
 CONFIG = f'initiator_name = "{US}"\n'
 
 
+# Inquires each second.
+INQUIRES = {"ESIMaxInterval": "1s", "ESIRetries": 2}
+
+
 class Isnsd:
-    """The real server, in memory. It dies of SIGPIPE unless that is ignored."""
+    """The real server, in memory. It dies of SIGPIPE unless that is ignored. At times it dies of the second thing that
+    it tells a client (a connection that it has freed when the client asked something meanwhile): no fault of the test."""
 
     def __init__(self, t, host="127.0.0.1", name="isnsd", port=None, **settings):
         self.daemon, self.admin = need_program("isnsd", "isnsadm")
@@ -53,6 +57,8 @@ class Isnsd:
     def start(self):
         self.process = self.t.start(
             ["sh", "-c", f"trap '' PIPE; exec {self.daemon} -c {self.dir}/server -f"], self.t.path(f"{self.name}.log"))
+        self.t.excuse(lambda process=self.process: f"{self.name} died of a fault of its own"
+                      if process.poll() in (-signal.SIGSEGV, -signal.SIGABRT) else None)
         wait_for(lambda: self.process.poll() is not None or self._is_there(), "isnsd answers")
 
     def _is_there(self):
@@ -87,23 +93,6 @@ class Isnsd:
         return re.findall(r'iSCSI name = "([^"]*)"', self.ask("--local", "--query", "iscsi-node-type=initiator"))
 
 
-def of_a_server_that_inquires(body):
-    """The server inquires each second, and at times dies of it (a null pointer of its own, seen with all answers given
-    at once): then the test begins again with another."""
-
-    @functools.wraps(body)
-    def again(t):
-        for i in range(5):
-            server = Isnsd(t, name=f"isnsd{i}", ESIMaxInterval="1s", ESIRetries=2)
-            try:
-                return body(t, server)
-            except Exception:
-                if i == 4 or server.process.poll() != -signal.SIGSEGV:
-                    raise
-
-    return again
-
-
 def mounted(t, config="", **kwargs):
     return Mounted(t, config=CONFIG + config, **kwargs)
 
@@ -116,7 +105,11 @@ def add(fs, server, keys=""):
 
 def known(fs, *iqns):
     """Exactly these become the targets, by themselves."""
-    wait_for(lambda: fs.ls("targets") == sorted(iqns), f"the targets are {sorted(iqns)}")
+    try:
+        wait_for(lambda: fs.ls("targets") == sorted(iqns), "the targets are these")
+    except AssertionError as e:
+        there, wanted = set(fs.ls("targets")), set(iqns)
+        raise AssertionError(f"{e}: {sorted(wanted - there)[:9]} are missing, {sorted(there - wanted)[:9]} are too many") from None
 
 
 def state(fs, server):
@@ -191,9 +184,9 @@ def a_server_by_an_instance_of_ours(t):
 
 
 @test
-@of_a_server_that_inquires
-def inquiries_are_answered(t, server):
-    fs = mounted(t, "isns_period = 600\n", name=f"by-{server.name}")
+def inquiries_are_answered(t):
+    server = Isnsd(t, **INQUIRES)
+    fs = mounted(t, "isns_period = 600\n")
     add(fs, server)
     end = time.monotonic() + 8
     while time.monotonic() < end:
@@ -202,17 +195,17 @@ def inquiries_are_answered(t, server):
 
 
 @test
-@of_a_server_that_inquires
-def killed_we_are_forgotten_and_come_back(t, server):
+def killed_we_are_forgotten_and_come_back(t):
+    server = Isnsd(t, **INQUIRES)
     iqn = server.add("one")
-    fs = mounted(t, "isns_period = 4\n", name=f"by-{server.name}")
+    fs = mounted(t, "isns_period = 4\n")
     add(fs, server)
     assert server.initiators() == [US]
     fs.process.send_signal(signal.SIGKILL)
     fs.process.wait(LIMIT)
     t.sh(f"umount -l {fs.point} || fusermount3 -uz {fs.point}", ok=False)
     wait_for(lambda: server.initiators() == [], "the server has forgotten us", limit=60)
-    again = mounted(t, name=f"again-by-{server.name}", state=fs.state)
+    again = mounted(t, name="again", state=fs.state)
     wait_for(lambda: server.initiators() == [US], "registered again")
     known(again, iqn)
 
@@ -395,7 +388,8 @@ def three_hundred_targets_of_one_host(t):
     add(fs, server)
     assert fs.ls("targets") == sorted(names)
     fs.login(there)
-    register(server, names + ["iqn.2026-11.test:later"], target.ports[0])
+    # Not all of them again: the server dies of notifications that do not fit in 8 KiB either.
+    register(server, [there, "iqn.2026-11.test:later"], target.ports[0])
     known(fs, *names, "iqn.2026-11.test:later")
 
 

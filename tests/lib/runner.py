@@ -6,8 +6,9 @@ raising Skip, or raising anything else (failed). When its time is up, its daemon
 and it has failed. What it leaves running, mounted or attached counts as a failure.
 
 A test that failed while the machine stood still -- the runner, which wakes up five times a second, was not let for more
-than STILL seconds -- is played again, once, and the report says so. A failure without that is one at once, and so are
-the second one, a test whose time was up and what a sanitizer reports.
+than STILL seconds -- is played again, once, and the report says so; likewise, up to PEER_TRIES times, one during which a
+program that is not ours died of a fault of its own (Scratch.excuse). A failure without that is one at once, and so are
+the last one, a test whose time was up and what a sanitizer reports.
 
     run [-l] [-v] [-k] [--long] [PATTERN ...]
             list; say more; keep directories; with those that take long; only tests whose name contains a PATTERN
@@ -36,6 +37,7 @@ SLOWNESS = float(os.environ.get("TEST_SLOWNESS", "1"))
 LIMIT = 120 * SLOWNESS
 # Longer between two wake-ups: the machine stood still (a tick itself is 0.2 s).
 STILL, TICK = 1.0, 0.2
+PEER_TRIES = 4
 _tests = []
 
 
@@ -97,9 +99,17 @@ class Scratch:
         self.dir = directory
         self.fast = fast  # in memory where there is /dev/shm
         self._undo = []
+        self._excuses = []
 
     def defer(self, function, *args):
         self._undo.append((function, args))
+
+    def excuse(self, function):
+        """function() tells, of a test that failed, which other program's fault has spoilt it; None: none has."""
+        self._excuses.append(function)
+
+    def excuses(self):
+        return "; ".join(filter(None, (x() for x in self._excuses)))
 
     def finish(self):
         """Undo everything; the first failure is raised when all has been tried."""
@@ -173,20 +183,20 @@ def _child(function, variant, directory, fast, report):
     os.dup2(log, 1)
     os.dup2(log, 2)
     scratch = Scratch(directory, fast)
-    verdict, text = "passed", ""
+    verdict, text, excuse = "passed", "", ""
     try:
         text = (function(scratch, variant) if variant else function(scratch)) or ""
     except Skip as e:
         verdict, text = "skipped", str(e)
     except BaseException:
-        verdict, text = "failed", traceback.format_exc()
+        verdict, text, excuse = "failed", traceback.format_exc(), scratch.excuses()
     try:
         scratch.finish()
     except BaseException:
         if verdict == "failed":
             text += "\nand then, on the way out:\n"
         verdict, text = "failed", text + traceback.format_exc()
-    os.write(report, json.dumps([verdict, text]).encode())
+    os.write(report, json.dumps([verdict, text, excuse]).encode())
     os._exit(0)
 
 
@@ -199,7 +209,7 @@ def _tail(path, lines):
 
 
 def _run_one(function, variant, limit, keep):
-    """(verdict, text, how long the machine stood still at a time; 0: its time was up)"""
+    """(verdict, text, why it may be played again, or "", and whether that is another program's fault)"""
     directory = os.path.realpath(tempfile.mkdtemp(prefix="iscsifs-t."))
     os.chmod(directory, 0o755)
     fast = directory
@@ -246,9 +256,9 @@ def _run_one(function, variant, limit, keep):
     left = [x for x in sweep.sweep(directory) if not x.startswith(f"process {pid} ")]
     os.waitpid(pid, 0)
     try:
-        verdict, text = json.loads(data)
+        verdict, text, excuse = json.loads(data)
     except ValueError:
-        verdict, text = "failed", "the test's process died\n"
+        verdict, text, excuse = "failed", "the test's process died\n", ""
     if late:
         verdict, text = "failed", f"not done in {limit:.0f} s (trace.log tells where it was)\n{text}"
     if left and verdict != "skipped":
@@ -262,16 +272,23 @@ def _run_one(function, variant, limit, keep):
     else:
         shutil.rmtree(directory, ignore_errors=True)
         shutil.rmtree(fast, ignore_errors=True)
-    return verdict, text, 0 if late else still
+    if late or "sanitizer report:" in text or ".san." in text:
+        return verdict, text, "", False
+    if still > STILL and not excuse:
+        return verdict, text, f"the machine stood still for {still:.1f} s", False
+    return verdict, text, excuse, bool(excuse)
 
 
 def _run_fairly(*what):
-    """(verdict, text, what is to be told even when it passed): again, when it failed and the machine stood still."""
-    verdict, text, still = _run_one(*what)
-    if verdict != "failed" or still <= STILL or "sanitizer report:" in text or ".san." in text:
-        return verdict, text, ""
-    again, more, _ = _run_one(*what)
-    return again, more, f"played again: the machine stood still for {still:.1f} s\nthe first time:\n{text}"
+    """(verdict, text, what is to be told even when it passed): again, when it failed for a reason that excuses it."""
+    told, was_still = "", False
+    for i in range(PEER_TRIES + 1):
+        verdict, text, why, is_peer = _run_one(*what)
+        if verdict != "failed" or not why or i == PEER_TRIES or (was_still and not is_peer):
+            break
+        was_still |= not is_peer
+        told += f"played again: {why}\nthe time before:\n{text}"
+    return verdict, text, told
 
 
 def main(usable=None):
