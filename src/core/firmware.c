@@ -216,6 +216,7 @@ static void answer(struct firmware *f, const GError *err)
 			operation_result(op, "targets", "%u", f->targets_found);
 		operation_finish(op, err ? g_error_copy(err) : NULL);
 		operation_unref(op);
+		daemon_release(f->daemon);
 	}
 }
 
@@ -256,7 +257,6 @@ static void done(struct worker_job *job)
 	g_clear_error(&j->error);
 	g_free(j->path);
 	g_free(j);
-	daemon_release(f->daemon);
 	object_unref(&f->obj);
 }
 
@@ -267,7 +267,6 @@ static void start(struct firmware *f)
 
 	j->firmware = f;
 	object_ref(&f->obj);
-	daemon_hold(f->daemon);
 	j->path = g_strdup(path ? path : IBFT_DEFAULT_PATH);
 	j->job.run = run;
 	j->job.done = done;
@@ -280,6 +279,7 @@ void firmware_refresh(struct firmware *f, struct operation *op)
 {
 	operation_where(op, "discovery/firmware");
 	operation_ref(op);
+	daemon_hold(f->daemon); /* until it is told */
 	if (f->reading) {
 		f->asking_next = g_list_append(f->asking_next, op);
 		return;
