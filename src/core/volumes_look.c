@@ -67,7 +67,7 @@ static char *place_of(const struct lun *l)
 }
 
 /* Names of files, as the kernel tells them, to struct lun *. After a lazy umount they begin at
- * the root of the tree. */
+ * the root of the tree: see lun_under(). */
 static GHashTable *lun_files(struct daemon *d)
 {
 	GHashTable *files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -120,6 +120,17 @@ static bool is_own_device(const struct lun *l, const char *device)
 	return false;
 }
 
+/* A name from the root of the tree may be that of another daemon's, which has died or unmounted: of
+ * these, only the devices that we have attached are surely over ours. */
+static struct lun *lun_under(GHashTable *files, const struct volmap_loop *loop)
+{
+	struct lun *l = g_hash_table_lookup(files, loop->file);
+
+	return l && g_str_has_prefix(loop->file, "/targets/") && !is_own_device(l, loop->device)
+		       ? NULL
+		       : l;
+}
+
 /* Those of ours that @v rests on; empty: none. g_ptr_array_unref(). */
 static GPtrArray *luns_under(const struct volmap_device *v, GHashTable *files)
 {
@@ -127,7 +138,7 @@ static GPtrArray *luns_under(const struct volmap_device *v, GHashTable *files)
 
 	for (guint i = 0; i < v->loops->len; i++) {
 		const struct volmap_loop *loop = v->loops->pdata[i];
-		struct lun *l = g_hash_table_lookup(files, loop->file);
+		struct lun *l = lun_under(files, loop);
 
 		if (l)
 			volume_luns_add(luns, l->target->name, l->number, l->wwid,
@@ -177,7 +188,7 @@ static void bind_device(struct binding *b, const struct volmap_device *v)
 		return;
 	for (guint i = 0; i < v->loops->len; i++) {
 		const struct volmap_loop *loop = v->loops->pdata[i];
-		const struct lun *l = g_hash_table_lookup(b->files, loop->file);
+		const struct lun *l = lun_under(b->files, loop);
 
 		if (l)
 			g_hash_table_add(b->disks, l->disk);

@@ -205,7 +205,13 @@ def after_a_crash_they_come_back(t):
         fs = again(t, fs, environ={"NOTIFY_SOCKET": manager.name})
         wait_for(manager.is_ready, "ready", 60)
         assert [x["state"] for x in volumes(fs).values()] == ["ready"]
-        assert fs.read("targets", iqn, f"lun{number}", "block") not in (device, "-"), "a new one"
+        live = fs.read("targets", iqn, f"lun{number}", "block")
+        assert live not in (device, "-"), "a new one"
+        # The kernel names the file of the dead one as it would that of any other tree that is not mounted.
+        assert "volumes=1 " in fs.ctl("persistent", "bind")
+        assert [x["path"] for x in volumes(fs).values()] == [live]
+        refusal = refuses(errno.EINVAL, fs.ctl, "persistent", f"add-volume {device}")
+        assert "ISDSC_VOLUME_NOT_ISCSI" in refusal.reply, refusal.reply
     finally:
         t.sh(f"losetup -d {device}", ok=False)
 
