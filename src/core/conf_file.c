@@ -301,15 +301,60 @@ static gboolean take_text(struct source *s, const char *name, const char *text, 
 
 /* --- settings --- */
 
+static const char *line_of(const struct source *s, unsigned number)
+{
+	const char *line = s->text->str;
+
+	while (--number > 0 && strchr(line, '\n'))
+		line = strchr(line, '\n') + 1;
+	return line;
+}
+
+/* The decimal number in the line of @s; NULL: none. g_free(). */
+static char *number_of(const struct source *src, const config_setting_t *s)
+{
+	const char *name = config_setting_name(s);
+	const char *line = line_of(src, config_setting_source_line(s));
+	g_autofree char *text = g_strndup(line, strcspn(line, "\n"));
+	size_t digits;
+
+	for (const char *p = strstr(text, name); p; p = strstr(p + 1, name)) {
+		const char *value = p + strlen(name);
+
+		value += strspn(value, " \t");
+		if ((p > text && (g_ascii_isalnum(p[-1]) || p[-1] == '_')) ||
+		    (*value != '=' && *value != ':'))
+			continue;
+		value += 1 + strspn(value + 1, " \t");
+		digits = strspn(value, "+-0123456789");
+		return digits && !g_ascii_isalnum(value[digits]) && value[digits] != '.'
+			       ? g_strndup(value, digits)
+			       : NULL;
+	}
+	return NULL;
+}
+
+/* libconfig cuts numbers to 32 bits without a word: then as it is written. */
+static char *text_of_int(const struct source *src, const config_setting_t *s)
+{
+	long long value = config_setting_get_int64(s);
+	char *written = number_of(src, s);
+
+	if (written && g_ascii_strtoll(written, NULL, 10) != value)
+		return written;
+	g_free(written);
+	return g_strdup_printf("%lld", value);
+}
+
 /* @s as a control file would have it; NULL for an array, a list or a group. */
-static char *text_of(const config_setting_t *s)
+static char *text_of(const struct source *src, const config_setting_t *s)
 {
 	char number[512]; /* %f of the largest double has 310 digits */
 
 	switch (config_setting_type(s)) {
 	case CONFIG_TYPE_INT:
 	case CONFIG_TYPE_INT64:
-		return g_strdup_printf("%lld", config_setting_get_int64(s));
+		return text_of_int(src, s);
 	case CONFIG_TYPE_FLOAT:
 		return g_strdup(g_ascii_formatd(number, sizeof(number), "%.3f",
 						config_setting_get_float(s)));
@@ -390,7 +435,8 @@ static gboolean check_type(const struct conf_option *o, const config_setting_t *
 	return TRUE;
 }
 
-static gboolean read_setting(struct conf *c, const config_setting_t *s, GError **err)
+static gboolean read_setting(struct conf *c, const struct source *src,
+			     const config_setting_t *s, GError **err)
 {
 	const struct conf_option *o = conf_option_find(config_setting_name(s));
 	g_autofree char *value = NULL;
@@ -399,7 +445,7 @@ static gboolean read_setting(struct conf *c, const config_setting_t *s, GError *
 		return refuse_unknown(config_setting_name(s), err);
 	if (!check_type(o, s, err))
 		return FALSE;
-	value = text_of(s);
+	value = text_of(src, s);
 	if (!command_check(conf_option_key(o), value, err))
 		return FALSE;
 	if (o->check && !o->check(&value, err)) {
@@ -420,7 +466,7 @@ static gboolean read_settings(struct conf *c, const struct source *src, const co
 	for (int i = 0; i < count; i++) {
 		const config_setting_t *s = config_setting_get_elem(root, (unsigned)i);
 
-		if (!read_setting(c, s, err)) {
+		if (!read_setting(c, src, s, err)) {
 			prefix_origin(err, origin_of(src, config_setting_source_line(s)));
 			return FALSE;
 		}
@@ -433,16 +479,8 @@ static gboolean read_settings(struct conf *c, const struct source *src, const co
 
 /* --- what libconfig did not understand --- */
 
-static const char *line_of(const struct source *s, unsigned number)
-{
-	const char *line = s->text->str;
-
-	while (--number > 0 && strchr(line, '\n'))
-		line = strchr(line, '\n') + 1;
-	return line;
-}
-
-/* The option in line @number that is set already; libconfig does not tell which. */
+/* The option in line @number that is set already, in another line if there is such a one;
+ * libconfig does not tell which. */
 static const config_setting_t *find_first(const struct source *s, const config_t *cfg,
 					  unsigned number)
 {
@@ -450,9 +488,14 @@ static const config_setting_t *find_first(const struct source *s, const config_t
 	g_autofree char *text = g_strndup(line, strcspn(line, "\n"));
 	g_auto(GStrv) words = g_strsplit_set(text, " \t=:;,", -1);
 
-	for (char **w = words; *w; w++)
-		if (conf_option_find(*w) && config_lookup(cfg, *w))
-			return config_lookup(cfg, *w);
+	for (char **w = words; *w; w++) {
+		const config_setting_t *first =
+			conf_option_find(*w) ? config_lookup(cfg, *w) : NULL;
+
+		if (first && (config_setting_source_line(first) != number ||
+			      g_strv_contains((const char *const *)w + 1, *w)))
+			return first;
+	}
 	return NULL;
 }
 

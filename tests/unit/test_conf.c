@@ -122,6 +122,14 @@ static void test_conf_errors_name_file_and_line(void)
 	refuses("\n\nio_depth = 1;", "FILE:3: io_depth=1: it takes 16..1024");
 	refuses("io_depth = 32;\nio_depth = 32;\n", 
 		"FILE:2: duplicate setting io_depth: it is set in FILE:1, too");
+	refuses("io_depth = 32;\nlogin_timeout = 5; io_depth = 32;\n",
+		"FILE:2: duplicate setting io_depth: it is set in FILE:1, too");
+	refuses("\nlogin_timeout = 5; io_depth = 32; io_depth = 32;\n",
+		"FILE:2: duplicate setting io_depth: it is set in FILE:2, too");
+	/* Which libconfig takes for 32, or for another number. */
+	refuses("io_depth = 4294967328;", "FILE:1: io_depth=4294967328: it takes");
+	refuses("login_timeout = 5; io_depth =\t99999999999 ;", "FILE:1: io_depth=99999999999: it takes");
+	refuses("io_depth: -4294967264;", "FILE:1: io_depth=-4294967264: it takes");
 	refuses("\nio_depth = ;\n", "FILE:2: syntax error");
 	refuses("\nio_depth = \"32", "FILE:2: a text that does not end on its line");
 	refuses("/* \n", "FILE:1: a comment that does not end");
