@@ -8,7 +8,22 @@
 
 #include <glib.h>
 
+#include "core/options.h"
+
+struct conf;
 struct daemon;
+
+struct conf_secrets {
+	struct login_options defaults;
+	char *chap_secret; /* NULL: none */
+};
+
+/* What the options name, into @s, which was empty. FALSE and @err: the option and the file are named.
+ * Blocks; any thread. */
+gboolean conf_secrets_read(struct conf_secrets *s, const struct conf *c, GError **err);
+/* Does all of it go together? */
+gboolean conf_secrets_check(const struct conf_secrets *s, struct daemon *d, GError **err);
+void conf_secrets_wipe(struct conf_secrets *s);
 
 /* Read the files that d->conf names into d->defaults and d->conf_chap_secret. FALSE and @err: the
  * option and the file are named. Blocks, so before the loop runs. */

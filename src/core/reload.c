@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/conf_secrets.h"
 #include "core/conf_table.h"
 #include "core/daemon.h"
 #include "core/event.h"
@@ -37,6 +38,7 @@ struct job {
 	bool is_from_signal;
 	bool is_read; /* run() was called */
 	struct conf conf;
+	struct conf_secrets secrets; /* only to see whether the next start would take them */
 	GError *error;
 };
 
@@ -161,7 +163,9 @@ static void on_work(struct worker_job *work)
 	struct job *j = container_of(work, struct job, work);
 
 	j->is_read = true;
-	conf_read(&j->conf, j->reloader->path, &j->error);
+	if (conf_read(&j->conf, j->reloader->path, &j->error) &&
+	    !conf_secrets_read(&j->secrets, &j->conf, &j->error))
+		g_prefix_error(&j->error, "%s: ", path_of(j->reloader));
 }
 
 static void take(struct job *j)
@@ -201,6 +205,15 @@ static void finish(struct job *j, GError *err)
 	daemon_release(d);
 }
 
+/* Would a start with it go on? */
+static gboolean check_secrets(struct job *j)
+{
+	if (conf_secrets_check(&j->secrets, j->reloader->daemon, &j->error))
+		return TRUE;
+	g_prefix_error(&j->error, "%s: ", path_of(j->reloader));
+	return FALSE;
+}
+
 static void on_read(struct worker_job *work)
 {
 	struct job *j = container_of(work, struct job, work);
@@ -211,7 +224,7 @@ static void on_read(struct worker_job *work)
 		error_set_errno(&j->error, ISDSC_NON_SPECIFIC_ERROR, EBUSY,
 				"the daemon is being ended");
 	}
-	if (j->error)
+	if (j->error || !check_secrets(j))
 		refuse(j);
 	else
 		take(j);
@@ -220,6 +233,7 @@ static void on_read(struct worker_job *work)
 		operation_step(j->op, NULL, NULL);
 	finish(j, g_steal_pointer(&j->error));
 	conf_done(&j->conf);
+	conf_secrets_wipe(&j->secrets);
 	g_free(j);
 }
 

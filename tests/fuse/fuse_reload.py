@@ -59,6 +59,30 @@ def times_set_in_a_session_stay(t):
 
 
 @test
+def what_no_start_would_take_is_refused(t):
+    fs = Mounted(t)
+    secret = t.path("secret")
+    with open(secret, "w") as f:
+        f.write("twelve-bytes-and\n")
+    os.chmod(secret, 0o600)
+    for text, want in (("login_auth = \"chap\";", "login_secret_file: auth=chap needs secret= or secret_file="),
+                       ("login_secret_file = \"/nope\";", "option login_secret_file: secret file /nope"),
+                       (f"login_secret_file = \"{secret}\";\nlogin_auth = \"mutual\";", "needs secret_in=")):
+        write(fs, f"log_level = \"debug\";\n{text}\n")
+        refusal = refuses(errno.EINVAL if "nope" not in text else errno.ENOENT, fs.ctl, "", "reload")
+        assert want in refusal.reply and fs.config in refusal.reply, refusal.reply
+    assert len(events(fs, "configuration-refused")) == 3
+    assert not events(fs, "configuration-reloaded")
+    write(fs, f"login_secret_file = \"{secret}\";\nchap_secret_file = \"{secret}2\";\nlogin_auth = \"mutual\";")
+    with open(f"{secret}2", "w") as f:
+        f.write("another-of-twelve\n")
+    os.chmod(f"{secret}2", 0o600)
+    assert "restart=" in fs.ctl("", "reload")
+    fs.stop()
+    Mounted(t, name="next", config=read_text(fs.config), state=fs.state)
+
+
+@test
 def wrong_file_changes_nothing(t):
     fs = Mounted(t, config="")
     write(fs, "log_level = \"debug\";\n\nio_dept = 64;\n")
