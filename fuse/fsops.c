@@ -141,6 +141,15 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 /* --- attributes --- */
 
+/* A command may have taken away what it was written to; programs look at a file before they read
+ * it, and the reply is to be read still. */
+static struct node *node_to_look_at(fuse_req_t req, fuse_ino_t ino)
+{
+	struct node *n = fs_node(fs_of(req), ino);
+
+	return n->row->type == ATTR_CTL ? n : live_node(req, ino);
+}
+
 static void reply_attr(fuse_req_t req, const struct node *n)
 {
 	struct stat st;
@@ -151,7 +160,7 @@ static void reply_attr(fuse_req_t req, const struct node *n)
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct node *n = live_node(req, ino);
+	struct node *n = node_to_look_at(req, ino);
 
 	(void)fi;
 	if (n)

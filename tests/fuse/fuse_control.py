@@ -77,6 +77,16 @@ def shell_sees_the_errno(t):
 
 
 @test
+def reply_to_a_command_that_takes_away_its_own_file(t):
+    """As the shell does it: what reads looks at the file first."""
+    fs = Mounted(t)
+    fs.ctl("discovery", "add-target iqn.2026-11.test:x portal=127.0.0.1")
+    place = fs.path("discovery", "static", "iqn.2026-11.test:x", "ctl")
+    said = t.sh(f"exec 3<>{place}; echo remove >&3; cat <&3; echo remove >&3", ok=False).stdout
+    assert said.startswith("ok\n") and "No such device" in said[3:], said
+
+
+@test
 def reply_on_the_same_descriptor(t):
     target = Tgtd(t)
     iqn, _, _ = target.one_disk()
