@@ -75,8 +75,9 @@ static const struct attr_dir instance_dir = {
 	.readme =
 		"What one discovery mechanism knows of this target.\n"
 		"\n"
-		"mechanism  who told us: static, or sendtargets:ADDR:PORT\n"
-		"priority   lower wins when a login names no instance\n"
+		"mechanism  who told us: firmware, sendtargets:ADDR:PORT, isns:ADDR:PORT,\n"
+		"           static or persistent\n"
+		"priority   lower wins when a login names no mechanism=\n"
 		"portals    where the target is, a line each\n"
 		"options    login options that come with it\n"
 		"\n"

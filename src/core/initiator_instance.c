@@ -418,8 +418,8 @@ static gboolean pick_port(const struct initiator_instance *i, const char *port, 
 		return TRUE;
 	}
 	error_set(err, ISDSC_INVALID_PORT_NUMBER,
-		  "instance %s has no port %s: it has %u now, see `ports`", i->name, port,
-		  ports->len);
+		  "instance %s has no port %s: it has %u now, numbered from 0, see `ports`",
+		  i->name, port, ports->len);
 	return FALSE;
 }
 

@@ -566,8 +566,10 @@ static gboolean check_pair(const struct login_options *o, enum auth_method m, bo
 {
 	if (is_taken && !has_other && !login_option(o, secret)) {
 		error_set_errno(err, ISDSC_MISSING_PARAMETER, EINVAL,
-				"auth=%s needs %s= or %s_file=", methods[m].name, secret,
-				secret);
+				"auth=%s needs %s= or %s_file=%s", methods[m].name, secret,
+				secret,
+				strcmp(secret, "secret_in") ? ""
+							    : ", or a secret in initiator/chap_secret");
 		return FALSE;
 	}
 	if (!is_taken && (login_option(o, user) || login_option(o, secret))) {

@@ -132,7 +132,9 @@ static void set_error(const struct resolve *r, GError **err)
 				"source: not a numeric address");
 	else if (resolve_is_numeric(r->host) && r->source)
 		error_set_errno(err, ISDSC_ADDRESS_TYPE_NOT_SUPPORTED, EOPNOTSUPP,
-				"%s: not an address of the family of source=", host);
+				"%s: not an address of the family of the one that instance= or "
+				"source= asks for",
+				host);
 	else
 		error_set_errno(err, ISDSC_DNS_NAME_UNRESOLVED, ENOENT,
 				"cannot resolve %s: %s%s", host,

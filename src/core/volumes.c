@@ -223,7 +223,8 @@ static void on_saved(void *arg, const GError *why)
 	struct operation *op = arg;
 	GError *err = why ? g_error_copy(why) : NULL;
 
-	g_prefix_error(&err, "bound volumes: ");
+	g_prefix_error(&err, "bound volumes: they are as the list tells, but only until the daemon "
+			     "ends: ");
 	operation_finish(op, err);
 	operation_unref(op);
 }
