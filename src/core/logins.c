@@ -42,11 +42,21 @@ static bool is_others(const struct saved_login *x, const struct nexus *n)
 	return false;
 }
 
-/* Sessions do not tell by which source or instance they were asked for. */
+static bool is_multipath(const struct saved_login *x)
+{
+	const char *asked = login_option(&x->options, "multipath");
+
+	return !g_strcmp0(asked ? asked : login_option(&x->known, "multipath"), "yes");
+}
+
+/* Sessions do not tell by which source or instance they were asked for. One that is no path among
+ * others is all that there can be; it is not what a login asked for that wants a path. */
 static bool is_its(const struct saved_login *x, const struct nexus *n)
 {
-	if (n->session->sid == x->sid || !n->is_multipath)
+	if (n->session->sid == x->sid)
 		return true;
+	if (!n->is_multipath)
+		return !is_multipath(x);
 	if (login_option(&x->options, "source") || login_option(&x->options, "instance"))
 		return false;
 	return x->portal ? !strcmp(x->portal, n->portal) : !is_others(x, n);
@@ -260,7 +270,8 @@ static bool is_refusal(const GError *err)
 	int errno_value = error_errno(err);
 
 	return errno_value == EACCES || errno_value == EINVAL || errno_value == EOPNOTSUPP ||
-	       errno_value == EPERM || error_info_of(err)->code == ISDSC_CACHE_CORRUPTED;
+	       errno_value == EPERM || errno_value == EEXIST ||
+	       error_info_of(err)->code == ISDSC_CACHE_CORRUPTED;
 }
 
 static void take_failure(struct saved_login *x, const GError *err)
@@ -296,7 +307,7 @@ static void take_outcome(struct saved_login *x, const struct operation *op)
 		set_done(x);
 		event_emit(x->daemon, EVENT_PERSISTENT_LOGIN, "%s: logged in%s", x->target,
 			   op->result->str);
-	} else if (code == ISDSC_TARGET_ALREADY_LOGGED_IN) {
+	} else if (code == ISDSC_TARGET_ALREADY_LOGGED_IN && is_logged_in(x)) {
 		set_done(x);
 	} else if (code == ISDSC_SESSION_BUSY) {
 		wait_ms(x, BUSY_MS);

@@ -219,6 +219,27 @@ def several_entries_of_a_target_make_several_sessions(t):
 
 
 @test
+def a_path_beside_a_session_that_is_none_is_not_there(t):
+    """The first login was saved without multipath=yes; another one cannot be, and must not look as if it were."""
+    target = Tgtd(t, ports_each=2)
+    iqn, _, _ = target.one_disk()
+    first, second = (f"127.0.0.1:{p}" for p in target.ports)
+    fs = Mounted(t)
+    fs.ctl("", f"login {iqn} portal={first} persist=yes")
+    fs.ctl("persistent", f"add-login {iqn} portal={second} multipath=yes")
+    one, two = sorted(fs.ls("persistent", "logins"), key=lambda x: x != iqn and not x.endswith(first))
+    is_in(fs, one)
+    assert state(fs, two) == "saved", state(fs, two)
+    refusal = refuses(errno.EEXIST, fs.ctl, f"persistent/logins/{two}", "login")
+    assert "without multipath=yes, which all must have" in refusal.reply, refusal.reply
+    assert state(fs, two) == "waiting" and "multipath" in fs.read("persistent", "logins", two, "error")
+    assert len(fs.sids(iqn)) == 1
+    fs.logout(iqn)
+    fs.ctl(f"persistent/logins/{two}", "login")
+    is_in(fs, two)
+
+
+@test
 def ending_while_logins_are_tried(t):
     fs = Mounted(t)
     for n in range(8):
