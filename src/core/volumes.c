@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "core/attach.h"
 #include "core/event.h"
+#include "core/logins.h"
 #include "core/statefile.h"
 #include "core/target.h"
 #include "core/volumes_parts.h"
@@ -342,6 +343,32 @@ void volumes_clear(struct volumes *v, struct operation *op)
 
 /* ---- waiting ---- */
 
+static bool is_saved_login(const struct daemon *d, const char *target)
+{
+	for (GList *k = logins_all(d->logins); k; k = k->next)
+		if (!strcmp(((const struct saved_login *)k->data)->target, target))
+			return true;
+	return false;
+}
+
+/* What is to be done, as far as that can be said; g_free(). */
+static char *why_missing(const struct volume *x)
+{
+	const struct volume_lun *l = NULL;
+	struct lun *there;
+
+	for (guint i = 0; i < x->luns->len && (!l || volume_lun_is_there(x, l)); i++)
+		l = x->luns->pdata[i];
+	there = find_lun(x->daemon, l);
+	if (there && there->has_disk && !strcmp(lun_state_name(there), "ready"))
+		return g_strdup_printf("%s/lun%u has no loop device: expose=block makes one",
+				       l->target, l->number);
+	return g_strdup_printf("%s/lun%u is %s%s", l->target, l->number,
+			       there ? lun_state_name(there) : "not there",
+			       is_saved_login(x->daemon, l->target) ?
+					"" : ", and no login to it is saved: see add-login");
+}
+
 static char *list_missing(const struct volumes *v, unsigned *ret_missing)
 {
 	GString *names = g_string_new(NULL);
@@ -349,10 +376,12 @@ static char *list_missing(const struct volumes *v, unsigned *ret_missing)
 	*ret_missing = 0;
 	for (GList *k = v->all; k; k = k->next) {
 		const struct volume *x = k->data;
+		g_autofree char *why = NULL;
 
 		if (volume_is_ready(x))
 			continue;
-		g_string_append_printf(names, "%s%s", names->len ? ", " : "", x->path);
+		why = why_missing(x);
+		g_string_append_printf(names, "%s%s (%s)", names->len ? ", " : "", x->path, why);
 		++*ret_missing;
 	}
 	return g_string_free(names, FALSE);

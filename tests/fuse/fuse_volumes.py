@@ -236,9 +236,24 @@ def ready_all_the_same_when_the_time_is_up(t):
     manager = Manager(t)
     fs = again(t, fs, config="volumes_timeout = 1.5;\n", environ={"NOTIFY_SOCKET": manager.name})
     wait_for(manager.is_ready, "ready", 30)
-    assert f"targets/{iqn}/lun{number}" in events(fs, "volumes-timeout")[0]
+    assert f"targets/{iqn}/lun{number} ({iqn}/lun{number} is not there)" in events(fs, "volumes-timeout")[0]
     assert fs.read("persistent", "ready") == "yes"
     assert fs.read("persistent", "volumes", f"{iqn}-lun{number}", "state") == "missing"
+
+
+@test(limit=300)
+def what_a_volume_waits_for_in_vain_is_told(t):
+    """Nobody will make its loop device, and then not even its login."""
+    _, iqn, number, _, fs = one(t)
+    fs.ctl(f"targets/{iqn}/lun{number}", "attach")
+    fs.ctl("persistent", "add-volume " + fs.read("targets", iqn, f"lun{number}", "block"))
+    fs = again(t, fs, config="volumes_timeout = 1.5;\n")
+    told = wait_for(lambda: events(fs, "volumes-timeout"), "the time is up")
+    assert f"{iqn}/lun{number} has no loop device: expose=block makes one" in told[0], told
+    fs.ctl("persistent", f"remove-login {iqn}")
+    fs = again(t, fs, "third", config="volumes_timeout = 1.5;\n")
+    told = wait_for(lambda: events(fs, "volumes-timeout"), "the time is up")
+    assert f"{iqn}/lun{number} is not there, and no login to it is saved: see add-login" in told[0], told
 
 
 @test
