@@ -477,6 +477,7 @@ char *initiator_way_anyhow(struct daemon *d, const struct login_options *o)
 /* ---- the verbs ---- */
 
 struct change {
+	struct daemon *daemon;
 	struct initiator_instance *instance;
 	struct operation *op;
 	bool is_removal;
@@ -491,6 +492,8 @@ static void on_saved(void *arg, const GError *err)
 		i->is_kept = c->is_removal;
 	if (!i->obj.is_gone && c->is_removal != (err != NULL))
 		instance_drop(i); /* removed, or an addition that cannot be kept */
+	if (err) /* a file that another change had written meanwhile may tell otherwise */
+		save(c->daemon, NULL, NULL);
 	operation_finish(c->op, err ? g_error_copy(err) : NULL);
 	operation_unref(c->op);
 	object_unref(&i->obj);
@@ -501,6 +504,7 @@ static void save_change(struct initiator_instance *i, bool is_removal, struct op
 {
 	struct change *c = g_new0(struct change, 1);
 
+	c->daemon = i->daemon;
 	c->instance = i;
 	object_ref(&i->obj);
 	c->op = operation_ref(op);

@@ -426,6 +426,22 @@ struct keeping {
 	struct operation *op;
 };
 
+static void go_on(struct saved_login *x)
+{
+	x->is_leaving = false;
+	if (x->was_waiting)
+		wait_ms(x, BUSY_MS);
+	x->was_waiting = false;
+}
+
+static void stand_back(struct saved_login *x)
+{
+	if (!x->is_leaving)
+		x->was_waiting = x->state == LOGIN_WAITING || x->state == LOGIN_TRYING;
+	x->is_leaving = true;
+	stop_trying(x, ECANCELED);
+}
+
 /* Take @x from where it is, the list or the @before of one that has replaced it; what @x has replaced
  * (NULL: nothing) comes there. Then @x is told so, and gone. */
 static void give_way(struct logins *l, struct saved_login *x)
@@ -433,24 +449,38 @@ static void give_way(struct logins *l, struct saved_login *x)
 	struct saved_login *before = g_steal_pointer(&x->before);
 	struct saved_login *y = logins_find(l, x->name);
 
-	if (before)
-		before->is_leaving = false;
 	if (y == x) {
 		l->all = g_list_remove(l->all, x);
-		if (before)
+		if (before) {
 			logins_insert(l, before);
-		if (before && before->state == LOGIN_WAITING)
-			wait_ms(before, BUSY_MS);
+			go_on(before);
+		}
 	} else {
 		while (y && y->before != x)
 			y = y->before;
 		assert(y);
 		y->before = before;
-		if (before)
-			before->is_leaving = true;
 	}
 	tell_target(l, x->target);
 	let_go(x);
+}
+
+static void save(struct logins *l, void (*done)(void *arg, const GError *why), void *arg)
+{
+	l->saving++;
+	logins_save(l, done, arg);
+}
+
+/* After each save(), when what is to be is in @l again. */
+static void saved(struct logins *l, const GError *why)
+{
+	l->saving--;
+	if (why)
+		l->is_stale = true;
+	if (l->saving || !l->is_stale || l->is_ending)
+		return;
+	l->is_stale = false;
+	logins_save(l, NULL, NULL);
 }
 
 static void on_kept(void *arg, const GError *why)
@@ -467,6 +497,7 @@ static void on_kept(void *arg, const GError *why)
 		give_way(k->logins, x);
 	else if (x->before)
 		let_go(g_steal_pointer(&x->before));
+	saved(k->logins, why);
 	operation_finish(k->op, err);
 	operation_unref(k->op);
 	object_unref(&k->login->obj);
@@ -476,20 +507,27 @@ static void on_kept(void *arg, const GError *why)
 /* Takes @x and shows it; finishes @op when it is on disk. */
 static void keep(struct logins *l, struct saved_login *x, struct operation *op)
 {
-	struct keeping *k = g_new0(struct keeping, 1);
 	struct saved_login *old = logins_find(l, x->name);
+	struct keeping *k;
+	GError *err = NULL;
 
+	if (!old && g_list_length(l->all) >= LOGINS_MAX) {
+		error_set(&err, ISDSC_OUT_OF_RESOURCES, "%s: %d logins are saved already",
+			  x->target, LOGINS_MAX);
+		let_go(x);
+		operation_finish(op, err);
+		return;
+	}
+	k = g_new0(struct keeping, 1);
 	k->logins = l;
 	k->login = x;
 	object_ref(&x->obj);
 	k->op = operation_ref(op);
 	if (old) {
 		l->all = g_list_remove(l->all, old);
-		old->is_leaving = true;
-		stop_trying(old, ECANCELED);
+		stand_back(old);
 		/* What it waited for, the new one does. */
-		if (x->state == LOGIN_SAVED &&
-		    (old->state == LOGIN_WAITING || old->state == LOGIN_TRYING))
+		if (x->state == LOGIN_SAVED && old->was_waiting)
 			wait_ms(x, BUSY_MS);
 		else if (x->state == LOGIN_SAVED)
 			x->state = old->state;
@@ -499,7 +537,7 @@ static void keep(struct logins *l, struct saved_login *x, struct operation *op)
 	logins_insert(l, x);
 	tell_target(l, x->target);
 	operation_result(op, "saved", "%s", x->name);
-	logins_save(l, on_kept, k);
+	save(l, on_kept, k);
 }
 
 /* What is known of the target, and where it is. */
@@ -509,6 +547,8 @@ static void capture(struct saved_login *x, struct target *t)
 		add_portal(x->portals, x->portal);
 	if (t)
 		target_login_known(t, &x->options, &x->known, x->portals);
+	if (x->portals->len > LOGIN_PORTALS_MAX)
+		g_ptr_array_set_size(x->portals, LOGIN_PORTALS_MAX);
 }
 
 void logins_keep(struct logins *l, struct target *t, const struct login_options *given,
@@ -602,7 +642,7 @@ static void on_removed(void *arg, const GError *why)
 		struct saved_login *x = r->which->pdata[i];
 
 		if (why && !x->obj.is_gone && logins_find(r->logins, x->name) == x)
-			x->is_leaving = false;
+			go_on(x);
 		if (!why && !x->obj.is_gone && !r->logins->is_ending) {
 			if (x->before) /* was not on disk either */
 				let_go(g_steal_pointer(&x->before));
@@ -611,6 +651,7 @@ static void on_removed(void *arg, const GError *why)
 		object_unref(&x->obj);
 	}
 	g_ptr_array_unref(r->which);
+	saved(r->logins, why);
 	operation_finish(r->op, err);
 	operation_unref(r->op);
 	g_free(r);
@@ -629,12 +670,11 @@ static void remove_all(struct logins *l, GPtrArray *which, struct operation *op)
 		struct saved_login *x = which->pdata[i];
 
 		object_ref(&x->obj);
-		x->is_leaving = true;
-		stop_trying(x, ECANCELED);
+		stand_back(x);
 		if (x->state == LOGIN_WAITING)
 			x->state = LOGIN_SAVED;
 	}
-	logins_save(l, on_removed, r);
+	save(l, on_removed, r);
 }
 
 void saved_login_remove(struct saved_login *x, struct operation *op)

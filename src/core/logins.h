@@ -55,6 +55,7 @@ struct saved_login {
 	unsigned sid;		 /* of the session that it made; 0: none */
 	char *last_error;	 /* told as an event; NULL: none */
 	bool is_leaving;	 /* is being removed: neither saved nor tried any more */
+	bool was_waiting;	 /* before that, or trying: what is to go on when it stays */
 	/* Until this one is on disk: what it has replaced, which comes back when that fails; owned,
 	 * on no list. NULL: none. */
 	struct saved_login *before;

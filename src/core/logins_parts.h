@@ -5,10 +5,17 @@
 
 #include "core/logins.h"
 
+#define LOGINS_MAX 16384
+#define LOGIN_PORTALS_MAX 256 /* the best of them */
+
 struct logins {
 	struct daemon *daemon;
 	GList *all; /* of struct saved_login *, by name */
 	bool is_ending;
+	unsigned saving; /* changes that are being written */
+	/* What was told to have failed may be in a file that another change has had written since, or
+	 * that was in its place when its directory could not be synchronised: to be written again. */
+	bool is_stale;
 	struct loop_timer late_timer; /* at start: not all were done in time */
 };
 

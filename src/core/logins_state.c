@@ -11,8 +11,6 @@
 #include "core/target.h"
 
 #define STATE_FILE "logins.conf"
-#define LOGINS_MAX 16384
-#define PORTALS_MAX 256
 
 /* The places of secrets: a secret does not open at another one. */
 static char *context_of(const char *name, const char *part)
@@ -65,9 +63,9 @@ static gboolean load_portals(struct saved_login *x, const config_setting_t *from
 	const config_setting_t *list = config_setting_get_member(from, "portals");
 	int count = list ? config_setting_length(list) : 0;
 
-	if ((list && !config_setting_is_array(list)) || count > PORTALS_MAX) {
+	if ((list && !config_setting_is_array(list)) || count > LOGIN_PORTALS_MAX) {
 		error_set(err, ISDSC_INVALID_PARAMETER, "portals are no list of at most %d",
-			  PORTALS_MAX);
+			  LOGIN_PORTALS_MAX);
 		return FALSE;
 	}
 	for (int i = 0; i < count; i++) {

@@ -25,7 +25,7 @@ struct save {
 	size_t bytes;
 	/* How it went. */
 	int error; /* -errno */
-	const char *step;
+	const char *step, *at; /* what failed: "write", and of which file */
 	void (*done)(void *arg, const GError *err);
 	void *arg;
 };
@@ -202,6 +202,7 @@ static int save_temporary(struct save *s)
 		open(s->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int r;
 
+	s->at = s->temporary;
 	s->step = "create";
 	if (fd < 0)
 		return -errno;
@@ -236,7 +237,8 @@ static void save_run(struct worker_job *job)
 	if (!s->path)
 		return;
 	if (!s->error) {
-		s->step = "rename";
+		s->at = s->path;
+		s->step = "replace";
 		if (rename(s->temporary, s->path) < 0)
 			s->error = -errno;
 	}
@@ -271,7 +273,7 @@ static void save_done(struct worker_job *job)
 		/* A directory in the way is no fault of the line that was written. */
 		error_set_errno(&err, ISDSC_COULD_NOT_SAVE_PERSISTENT_LOGIN_DATA,
 				s->error == -EISDIR ? EIO : -s->error, "cannot %s %s: %s",
-				s->step, s->path, g_strerror(-s->error));
+				s->step, s->at, g_strerror(-s->error));
 		event_emit(d, EVENT_STATE_NOT_SAVED, "%s", err->message);
 		object_fail(&d->obj, what, err);
 	}
@@ -313,6 +315,7 @@ void statefile_save(struct daemon *d, const char *name, config_t *cfg,
 	s->step = "write";
 	if (d->state_dir) {
 		s->path = g_build_filename(d->state_dir, name, NULL);
+		s->at = s->path;
 		s->temporary = g_strconcat(s->path, ".tmp", NULL);
 		s->text = print(cfg, &s->bytes);
 	}

@@ -6,10 +6,11 @@ import random
 import signal
 import socket
 import threading
+import time
 
-from mounted import Mounted
+from mounted import Mounted, read_text
 from realtargets import SECRET, USER, Tgtd, free_port, restart_tgtd
-from runner import SLOWNESS, refuses, test, wait_for
+from runner import LIMIT, SLOWNESS, refuses, test, wait_for
 
 
 def silent(t):
@@ -282,6 +283,74 @@ def what_cannot_be_saved_is_told(t):
     e = refuses(errno.EIO, fs.ctl, "persistent", f"remove-login {iqn}")
     assert "ISDSC_COULD_NOT_REMOVE_PERSISTENT_LOGIN_DATA" in e.reply, e.reply
     assert fs.ls("persistent", "logins") == [iqn]
+
+
+@test
+def one_that_fails_beside_one_that_does_not(t):
+    """What was said to have failed is not in the file either that the next change has had written at the same time."""
+    fs = Mounted(t)
+    for name in ("a", "b"):
+        fs.ctl("persistent", f"add-login iqn.2026-11.test:{name} portal=127.0.0.1:{free_port()}")
+
+    def both(first, second):
+        """The first is at the file when the second comes; then the writing of the first fails."""
+        errors, place = [], os.path.join(fs.state, "logins.conf.tmp")
+        os.mkfifo(place, 0o600)
+
+        def run(text):
+            try:
+                fs.ctl("persistent", text)
+            except OSError as e:
+                errors.append((text, e))
+        threads = [threading.Thread(target=run, args=(text,)) for text in (first, second)]
+        for x in threads:
+            x.start()
+            time.sleep(0.3 * SLOWNESS)  # for the order
+        with open(place, "rb") as f:
+            f.read()
+        for x in threads:
+            x.join(LIMIT)
+        assert [x[0] for x in errors] == [first], errors
+        wait_for(lambda: not os.path.exists(place), "it is written once more")
+
+    both("remove-login iqn.2026-11.test:a", f"add-login iqn.2026-11.test:c portal=127.0.0.1:{free_port()}")
+    both(f"add-login iqn.2026-11.test:d portal=127.0.0.1:{free_port()}", "remove-login iqn.2026-11.test:b")
+    want = [f"iqn.2026-11.test:{x}" for x in "ac"]
+    assert [x.split(",")[0] for x in fs.ls("persistent", "logins")] == want
+    wait_for(lambda: "test:d" not in read_text(os.path.join(fs.state, "logins.conf")), "it is written once more")
+    fs = again(t, fs, signal.SIGKILL)
+    assert [x.split(",")[0] for x in fs.ls("persistent", "logins")] == want
+
+
+@test
+def a_removal_that_fails_does_not_end_the_retries(t):
+    iqn = "iqn.2026-11.test:x"
+    fs = Mounted(t)
+    fs.ctl("persistent", f"add-login {iqn} portal=127.0.0.1:{free_port()}")
+    fs = again(t, fs)
+    name, = fs.ls("persistent", "logins")
+    wait_for(lambda: has_failed(fs, name), "it is tried")
+    place = os.path.join(fs.state, "logins.conf.tmp")
+    os.mkdir(place)
+    for text in (f"remove-login {iqn}", f"add-login {iqn} portal={name.split(',')[1]}"):
+        tries = int(fs.read("persistent", "logins", name, "attempts"))
+        refuses(errno.EIO, fs.ctl, "persistent", text)
+        wait_for(lambda: int(fs.read("persistent", "logins", name, "attempts")) > tries, f"it is tried on after {text}")
+    os.rmdir(place)
+
+
+@test
+def more_portals_than_are_kept(t):
+    """The file must be one that the next start takes."""
+    iqn = "iqn.2026-11.test:x"
+    fs = Mounted(t)
+    fs.ctl("discovery", f"add-target {iqn} portal=127.0.0.1:40000")
+    for n in range(1, 256):
+        fs.ctl("discovery", f"add-target {iqn} portal=127.0.0.1:{40000 + n} merge=yes")
+    fs.ctl("persistent", f"add-login {iqn} portal=127.0.0.1:{free_port()}")
+    before = fs.ls("persistent", "logins")
+    fs = again(t, fs)
+    assert fs.ls("persistent", "logins") == before and before
 
 
 @test(limit=300)
