@@ -20,7 +20,7 @@
 struct wanted {
 	char *name;
 	struct target_portal portal; /* host NULL: none was given */
-	const char *alias;	     /* NULL: none; borrowed */
+	char *alias;		     /* NULL: none */
 	bool is_hidden, has_hidden;
 	bool is_merge, is_kept;
 	struct login_options options;
@@ -30,6 +30,7 @@ static void wanted_done(struct wanted *w)
 {
 	g_free(w->name);
 	g_free(w->portal.host);
+	g_free(w->alias);
 	login_options_done(&w->options);
 }
 
@@ -55,7 +56,7 @@ static gboolean wanted_take(struct wanted *w, struct discovery *d, const struct 
 	w->name = text_iscsi_name(cmd->args[0], err);
 	if (!w->name)
 		return FALSE;
-	w->alias = command_key(cmd, "alias");
+	w->alias = g_strdup(command_key(cmd, "alias"));
 	w->has_hidden = command_key(cmd, "hidden") != NULL;
 	w->is_hidden = command_bool(cmd, "hidden", false);
 	w->is_merge = command_bool(cmd, "merge", false);
@@ -93,10 +94,12 @@ static void add_new(struct discovery *d, const struct wanted *w, struct operatio
 /* What it was: comes back when the change cannot be saved. */
 struct before {
 	struct instance *instance;
+	struct before *next; /* of the merge that came after it, while both are being saved */
 	GArray *portals;
 	char *alias;
 	bool is_hidden;
 	struct login_options options;
+	struct wanted wanted; /* what was merged */
 	struct operation *op;
 };
 
@@ -161,42 +164,88 @@ static void merge(struct instance *i, const struct wanted *w)
 		i->is_hidden = w->is_hidden;
 }
 
+static void forget(struct before *b)
+{
+	if (b->portals)
+		g_array_unref(b->portals);
+	g_free(b->alias);
+	login_options_done(&b->options);
+}
+
+static void remember(struct before *b)
+{
+	const struct instance *i = b->instance;
+
+	forget(b);
+	b->portals = copy_portals(i->portals);
+	b->alias = g_strdup(i->alias);
+	b->is_hidden = i->is_hidden;
+	login_options_copy(&b->options, &i->options);
+}
+
+static void put_back(struct before *b)
+{
+	struct instance *i = b->instance;
+
+	set_instance(i, b->portals, &b->options);
+	instance_set_alias(i, b->alias);
+	i->is_hidden = b->is_hidden;
+}
+
+/* Saves end in the order in which they began, so @b is the first of those of its instance. When it
+ * failed, the next one's, which holds it, is made again from before it. */
 static void on_merge_saved(struct operation *save, void *arg)
 {
 	struct before *b = arg;
 	struct instance *i = b->instance;
+	struct before **place = &i->merging;
 
+	while (*place != b)
+		place = &(*place)->next;
+	*place = b->next;
 	if (save->error && !i->obj.is_gone) {
-		set_instance(i, b->portals, &b->options);
-		instance_set_alias(i, b->alias);
-		i->is_hidden = b->is_hidden;
+		put_back(b);
+		for (struct before *x = b->next; x; x = x->next) {
+			remember(x);
+			merge(i, &x->wanted);
+		}
+		/* A file that another change had written meanwhile may tell otherwise. */
+		discovery_save(i->target->daemon->discovery, NULL);
 	}
 	operation_finish(b->op, save->error ? g_error_copy(save->error) : NULL);
 	operation_unref(b->op);
 	operation_unref(save);
 	object_unref(&i->obj);
-	g_array_unref(b->portals);
-	g_free(b->alias);
-	login_options_done(&b->options);
+	forget(b);
+	wanted_done(&b->wanted);
 	g_free(b);
 }
 
-static void merge_and_save(struct discovery *d, struct instance *i, const struct wanted *w,
+/* Takes @w. */
+static void merge_and_save(struct discovery *d, struct instance *i, struct wanted *w,
 			   struct operation *op)
 {
-	struct before *b = g_new0(struct before, 1);
+	struct before *b = g_new0(struct before, 1), **last = &i->merging;
 	struct operation *save = operation_new(d->obj.loop, on_merge_saved, b);
 
 	object_ref(&i->obj);
-	*b = (struct before){ .instance = i,
-			      .portals = copy_portals(i->portals),
-			      .alias = g_strdup(i->alias),
-			      .is_hidden = i->is_hidden,
-			      .op = operation_ref(op) };
-	login_options_copy(&b->options, &i->options);
-	merge(i, w);
+	b->instance = i;
+	b->op = operation_ref(op);
+	b->wanted = *w;
+	*w = (struct wanted){ 0 };
+	while (*last)
+		last = &(*last)->next;
+	*last = b;
+	remember(b);
+	merge(i, &b->wanted);
 	operation_step(op, NULL, NULL);
 	discovery_save(d, save);
+}
+
+/* It was there before it was to be kept: entered with persist=no, or by a login. */
+static void stay(struct object *obj)
+{
+	(void)obj;
 }
 
 /* ---- the verbs ---- */
@@ -237,7 +286,10 @@ void discovery_add_target(struct discovery *d, const struct command *cmd, struct
 		merge_and_save(d, i, &w, op);
 	else {
 		merge(i, &w);
-		operation_finish(op, NULL);
+		if (w.is_kept)
+			discovery_keep(d, &i->obj, &i->is_kept, stay, op);
+		else
+			operation_finish(op, NULL);
 	}
 	wanted_done(&w);
 }

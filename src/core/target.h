@@ -49,6 +49,7 @@ struct instance {
 	/* Of the source: the discovery portal's, the static target's. */
 	struct login_options options;
 	bool is_hidden; /* static: does not show the target by itself */
+	struct before *merging; /* static: changes that are being saved (static_target.c) */
 };
 
 struct target {

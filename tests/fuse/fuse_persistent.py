@@ -6,11 +6,11 @@ import random
 import signal
 import socket
 import threading
-import time
 
+from fuse_state import fails_beside
 from mounted import Mounted, read_text
 from realtargets import SECRET, USER, Tgtd, free_port, restart_tgtd
-from runner import LIMIT, SLOWNESS, refuses, test, wait_for
+from runner import SLOWNESS, refuses, test, wait_for
 
 
 def silent(t):
@@ -292,29 +292,10 @@ def one_that_fails_beside_one_that_does_not(t):
     for name in ("a", "b"):
         fs.ctl("persistent", f"add-login iqn.2026-11.test:{name} portal=127.0.0.1:{free_port()}")
 
-    def both(first, second):
-        """The first is at the file when the second comes; then the writing of the first fails."""
-        errors, place = [], os.path.join(fs.state, "logins.conf.tmp")
-        os.mkfifo(place, 0o600)
-
-        def run(text):
-            try:
-                fs.ctl("persistent", text)
-            except OSError as e:
-                errors.append((text, e))
-        threads = [threading.Thread(target=run, args=(text,)) for text in (first, second)]
-        for x in threads:
-            x.start()
-            time.sleep(0.3 * SLOWNESS)  # for the order
-        with open(place, "rb") as f:
-            f.read()
-        for x in threads:
-            x.join(LIMIT)
-        assert [x[0] for x in errors] == [first], errors
-        wait_for(lambda: not os.path.exists(place), "it is written once more")
-
-    both("remove-login iqn.2026-11.test:a", f"add-login iqn.2026-11.test:c portal=127.0.0.1:{free_port()}")
-    both(f"add-login iqn.2026-11.test:d portal=127.0.0.1:{free_port()}", "remove-login iqn.2026-11.test:b")
+    fails_beside(fs, "logins.conf", "persistent", "remove-login iqn.2026-11.test:a", f"add-login iqn.2026-11.test:c "
+                 f"portal=127.0.0.1:{free_port()}")
+    fails_beside(fs, "logins.conf", "persistent", f"add-login iqn.2026-11.test:d portal=127.0.0.1:{free_port()}",
+                 "remove-login iqn.2026-11.test:b")
     want = [f"iqn.2026-11.test:{x}" for x in "ac"]
     assert [x.split(",")[0] for x in fs.ls("persistent", "logins")] == want
     wait_for(lambda: "test:d" not in read_text(os.path.join(fs.state, "logins.conf")), "it is written once more")

@@ -11,7 +11,7 @@ import time
 
 from mounted import Mounted, read_text, unmount
 from realtargets import SECRET, SECRET_IN, USER, USER_IN, Tgtd
-from runner import LIMIT, need_root, refuses, test, wait_for
+from runner import LIMIT, SLOWNESS, need_root, refuses, test, wait_for
 
 IQN = "iqn.2026-11.test:kept-"
 
@@ -25,6 +25,28 @@ def again(t, fs, name, how=signal.SIGTERM, **more):
     elif fs.is_alive():
         fs.stop(how)
     return Mounted(t, name=name, state=fs.state, **more)
+
+
+def fails_beside(fs, file, where, first, second):
+    """The first command is at its state file when the second comes; then the writing for the first fails."""
+    errors, place = [], os.path.join(fs.state, f"{file}.tmp")
+    os.mkfifo(place, 0o600)
+
+    def run(text):
+        try:
+            fs.ctl(where, text)
+        except OSError as e:
+            errors.append((text, e))
+    threads = [threading.Thread(target=run, args=(text,)) for text in (first, second)]
+    for x in threads:
+        x.start()
+        time.sleep(0.3 * SLOWNESS)  # for the order
+    with open(place, "rb") as f:
+        f.read()
+    for x in threads:
+        x.join(LIMIT)
+    assert [x[0] for x in errors] == [first], errors
+    wait_for(lambda: not os.path.exists(place), "it is written once more")
 
 
 def is_known(fs, iqn):
@@ -53,6 +75,36 @@ def portals_and_targets_are_there_again(t):
     fs = again(t, fs, "third")
     assert fs.ls("targets") == [] and fs.ls("discovery", "portals") == []
     assert iqn not in read_text(os.path.join(fs.state, "discovery.conf"))
+
+
+def portals(fs, iqn):
+    return sorted(x.split()[0].split(",")[0] for x in fs.read("discovery", "static", iqn, "portals").splitlines())
+
+
+@test
+def merges_beside_one_that_fails(t):
+    fs = Mounted(t)
+    fs.ctl("discovery", f"add-target {IQN}1 portal=127.0.0.1:1")
+    fails_beside(fs, "discovery.conf", "discovery", f"add-target {IQN}1 portal=127.0.0.1:2 merge=yes alias=two",
+                 f"add-target {IQN}1 portal=127.0.0.1:3 merge=yes")
+    want = ["127.0.0.1:1", "127.0.0.1:3"]
+    assert portals(fs, f"{IQN}1") == want, portals(fs, f"{IQN}1")
+    wait_for(lambda: "127.0.0.1:2" not in read_text(os.path.join(fs.state, "discovery.conf")), "the file is right")
+    fs = again(t, fs, "second", signal.SIGKILL)
+    assert portals(fs, f"{IQN}1") == want
+    assert "two" not in fs.read("discovery", "static", f"{IQN}1", "status.json")
+
+
+@test
+def a_merge_with_what_was_not_kept_is_kept(t):
+    fs = Mounted(t)
+    fs.ctl("discovery", f"add-target {IQN}1 portal=127.0.0.1:1 persist=no")
+    fs.ctl("discovery", f"add-target {IQN}1 portal=127.0.0.1:2 merge=yes persist=no")
+    fs.ctl("discovery", f"add-target {IQN}2 portal=127.0.0.1:1 persist=no")
+    fs.ctl("discovery", f"add-target {IQN}2 portal=127.0.0.1:2 merge=yes")
+    fs = again(t, fs, "second")
+    assert fs.ls("discovery", "static") == [f"{IQN}2"]
+    assert portals(fs, f"{IQN}2") == ["127.0.0.1:1", "127.0.0.1:2"]
 
 
 @test
