@@ -23,6 +23,7 @@
 #define CALM_MS 60000	/* it stayed open so long: begin with the first again */
 #define SCN_WAIT_MS 100 /* more of them may follow */
 #define SCN_GAP_MS 1000 /* between the rounds of a storm */
+#define ANSWER_MS 60000 /* where text_timeout sets no limit */
 #define LEAVE_MS 2000
 #define ESI_LONGEST_S 60
 #define PROTOCOL_ISCSI 2
@@ -286,10 +287,11 @@ static void on_subscribed(struct isns_server *s, uint32_t status, const uint8_t 
 
 static void register_us(struct isns_server *s)
 {
-	const struct isns_registration *r = &s->registered;
+	struct isns_registration *r = &s->registered;
 	GByteArray *m;
 
 	set_state(s, ISNS_STATE_REGISTERING);
+	r->may_be_there = true; /* whatever becomes of the answer */
 	m = isns_client_begin(&s->client, ISNS_DEV_ATTR_REG, s->replaces ? ISNS_REPLACE : 0);
 	isns_put_text(m, ISNS_TAG_NODE, r->node);
 	isns_put_text(m, ISNS_TAG_ENTITY, r->entity);
@@ -438,7 +440,7 @@ static void on_withdrawn(struct isns_server *s, uint32_t status, const uint8_t *
 	if (status)
 		log_warning("iSNS server %s: %s is still registered: %s", s->name,
 			    s->registered.node, isns_status_text(status));
-	s->registered.is_there = false;
+	s->registered.is_there = s->registered.may_be_there = false;
 	register_anew(s);
 }
 
@@ -455,7 +457,7 @@ static void begin_registration(struct isns_server *s)
 		return;
 	}
 	isns_servers_listen(s->daemon->discovery);
-	if (s->registered.is_there && !is_as_wanted(s)) {
+	if (s->registered.may_be_there && !is_as_wanted(s)) {
 		set_state(s, ISNS_STATE_WITHDRAWING);
 		ask_deregistration(s);
 		return;
@@ -556,6 +558,8 @@ static void begin_round(struct isns_server *s, bool is_full)
 	s->began_ms = loop_now_ms(s->obj.loop);
 	s->client.connect_ms = s->daemon->conf.timeouts.connect_ms;
 	s->client.answer_ms = s->daemon->conf.timeouts.text_ms;
+	if (!s->client.answer_ms) /* no end at all would leave the server as it is for ever */
+		s->client.answer_ms = ANSWER_MS;
 	loop_timer_stop(&s->soon);
 	if (s->client.state != ISNS_CLIENT_OPEN) {
 		loop_timer_stop(&s->renewal);
@@ -642,6 +646,7 @@ static void left(struct isns_server *s)
 	loop_timer_stop(&s->leave_timer);
 	isns_client_close(&s->client);
 	s->registered.is_there = s->registered.is_subscribed = false;
+	s->registered.may_be_there = false;
 	set_state(s, ISNS_STATE_GONE);
 	isns_servers_left(s);
 	if (s->leave_op) {
@@ -689,11 +694,13 @@ void isns_leave(struct isns_server *s, struct operation *op)
 	s->is_held = true;
 	object_ref(&s->obj);
 	daemon_hold(s->daemon);
-	if (!s->registered.is_there) {
+	if (!s->registered.may_be_there) {
 		left(s);
 		return;
 	}
-	loop_timer_start(&s->leave_timer, MIN(LEAVE_MS, s->daemon->conf.shutdown_ms));
+	loop_timer_start(&s->leave_timer, s->daemon->is_shutting_down
+						  ? MIN(LEAVE_MS, s->daemon->conf.shutdown_ms)
+						  : LEAVE_MS);
 	if (s->client.state == ISNS_CLIENT_OPEN)
 		ask_deregistration(s);
 	else if (s->client.state == ISNS_CLIENT_CLOSED)

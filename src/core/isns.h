@@ -48,6 +48,7 @@ bool isns_state_may(enum isns_state from, enum isns_state to);
 /* What the server has of us. */
 struct isns_registration {
 	bool is_there;	     /* it should still have it */
+	bool may_be_there;   /* it was asked for, and has not been withdrawn */
 	bool is_subscribed;  /* it sends SCNs */
 	char *entity, *node, *alias; /* alias NULL: none */
 	struct sockaddr_storage portal; /* without the port */

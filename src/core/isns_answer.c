@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "core/isns_pdu.h"
 #include "core/target.h"
@@ -18,6 +19,7 @@
 #define OBJECTS_MAX 65536 /* portals, or groups, of an answer */
 #define NAME_MAX_BYTES 1024 /* of a name as it came */
 #define IS_UDP 0x10000u
+#define TARGET_PORTALS_MAX (4 * OBJECTS_MAX) /* of all targets of an answer */
 
 enum part { NOTHING, NODE, PORTAL, GROUP };
 
@@ -46,7 +48,9 @@ struct group {
 struct gathered {
 	GArray *nodes, *places, *groups;
 	GHashTable *node_names; /* those in @nodes */
+	GPtrArray *bad; /* NULL: not asked for */
 	unsigned entity;
+	unsigned portals; /* of all targets */
 	enum part now;
 };
 
@@ -58,12 +62,20 @@ static void refuse(GError **err, const char *why)
 
 /* ---- gathering ---- */
 
+static void tell_bad(GPtrArray *bad, const char *name, size_t len)
+{
+	if (bad && bad->len < ISNS_BAD_MAX)
+		g_ptr_array_add(bad, text_escape(name, len, 256));
+}
+
 static void begin_node(struct gathered *g, const struct isns_attr *a)
 {
 	const char *name = isns_attr_text(a, NAME_MAX_BYTES);
 	struct node n = { .name = name, .type = ISNS_IS_TARGET, .entity = g->entity };
 
 	g->now = NOTHING;
+	if (!name)
+		tell_bad(g->bad, (const char *)a->value, a->len);
 	if (!name || g_hash_table_contains(g->node_names, name))
 		return;
 	g_hash_table_add(g->node_names, (char *)name);
@@ -200,14 +212,15 @@ static bool has_portal(const struct isns_target *t, const char *host, uint32_t p
 	return false;
 }
 
-static void add_portal(struct isns_target *t, const char *host, uint32_t port, int tpgt,
-		       uint32_t security)
+static void add_portal(struct gathered *g, struct isns_target *t, const char *host, uint32_t port,
+		       int tpgt, uint32_t security)
 {
 	struct target_portal p = { .port = (uint16_t)port, .tpgt = tpgt, .security = security };
 
 	if (!host[0] || !port || port >= IS_UDP || t->portals->len == ISNS_PORTALS_MAX ||
-	    has_portal(t, host, port))
+	    g->portals == TARGET_PORTALS_MAX || has_portal(t, host, port))
 		return;
+	g->portals++;
 	p.host = g_strdup(host);
 	g_array_append_val(t->portals, p);
 }
@@ -234,20 +247,32 @@ static void add_groups(struct gathered *g, GHashTable *by_name)
 		struct isns_target *t = g_hash_table_lookup(by_name, p->node);
 
 		if (t && p->has_tag)
-			add_portal(t, p->host, p->port, (int)p->tag,
+			add_portal(g, t, p->host, p->port, (int)p->tag,
 				   GPOINTER_TO_UINT(g_hash_table_lookup(
 					   security,
 					   place_key(key, sizeof(key), p->host, p->port))));
 	}
 }
 
-static void add_places(const struct gathered *g, struct isns_target *t, unsigned entity)
+/* They are in the order of their entities, and a few of the entity's are enough. */
+static void add_places(struct gathered *g, struct isns_target *t, unsigned entity)
 {
-	for (unsigned i = 0; i < g->places->len; i++) {
+	unsigned low = 0, high = g->places->len;
+
+	while (low < high) {
+		unsigned middle = low + (high - low) / 2;
+
+		if (g_array_index(g->places, struct place, middle).entity < entity)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (unsigned i = low; i < g->places->len && i < low + ISNS_PORTALS_MAX; i++) {
 		const struct place *p = &g_array_index(g->places, struct place, i);
 
-		if (p->entity == entity)
-			add_portal(t, p->host, p->port, -1, p->security);
+		if (p->entity != entity)
+			break;
+		add_portal(g, t, p->host, p->port, -1, p->security);
 	}
 }
 
@@ -260,8 +285,7 @@ static struct isns_target *target_of(const struct node *n, const char *self, GPt
 	if (!(n->type & ISNS_IS_TARGET) || (name && self && !strcmp(name, self)))
 		return NULL;
 	if (!name) {
-		if (ret_bad && ret_bad->len < ISNS_BAD_MAX)
-			g_ptr_array_add(ret_bad, text_escape(n->name, strlen(n->name), 256));
+		tell_bad(ret_bad, n->name, strlen(n->name));
 		return NULL;
 	}
 	t = g_new0(struct isns_target, 1);
@@ -298,6 +322,8 @@ static GPtrArray *join(struct gathered *g, const char *self, GPtrArray *ret_bad)
 			add_places(g, t, n->entity);
 	}
 	add_groups(g, by_name);
+	if (g->portals == TARGET_PORTALS_MAX)
+		log_warning("iSNS: an answer names too many portals: some targets are not taken");
 	g_ptr_array_set_free_func(all, NULL);
 	for (unsigned i = 0; i < all->len; i++) {
 		struct isns_target *t = all->pdata[i];
@@ -318,6 +344,7 @@ GPtrArray *isns_answer_targets(const uint8_t *payload, size_t len, const char *s
 		.places = g_array_new(FALSE, FALSE, sizeof(struct place)),
 		.groups = g_array_new(FALSE, FALSE, sizeof(struct group)),
 		.node_names = g_hash_table_new(g_str_hash, g_str_equal),
+		.bad = ret_bad,
 	};
 	GPtrArray *found = gather(&g, payload, len, err) ? join(&g, self, ret_bad) : NULL;
 

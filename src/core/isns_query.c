@@ -22,7 +22,7 @@ static GByteArray *begin(struct isns_query *q, enum isns_function f, enum isns_q
 static void put_wanted(GByteArray *m)
 {
 	static const uint32_t wanted[] = {
-		ISNS_TAG_NODE, ISNS_TAG_NODE_TYPE, ISNS_TAG_ALIAS,
+		ISNS_TAG_ENTITY, ISNS_TAG_NODE, ISNS_TAG_NODE_TYPE, ISNS_TAG_ALIAS,
 		ISNS_TAG_PORTAL_ADDRESS, ISNS_TAG_PORTAL_PORT, ISNS_TAG_SECURITY,
 		ISNS_TAG_PG_NODE, ISNS_TAG_PG_ADDRESS, ISNS_TAG_PG_PORT, ISNS_TAG_PG_TAG,
 	};

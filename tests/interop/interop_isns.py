@@ -567,7 +567,7 @@ def one_by_one_goes_wrong(t):
     server.answer = lambda name: struct.pack(">I", 9) if name == names[1] else answer_of(names[:1] + names[2:])
     fs.ctl("discovery", f"refresh-isns {server.portal}")
     assert fs.ls("targets") == names[:1] + names[2:]
-    for answer, wanted in ((lambda name: struct.pack(">I", 6), "authentication unknown"),
+    for answer, wanted in ((lambda name: struct.pack(">I", 6), "source unknown"),
                            (lambda name: ok + attr(0) + b"\0\0\0\x20\xff\xff\xff\xf0", "not understood")):
         server.answer = answer
         e = refuses(errno.EPROTO, fs.ctl, "discovery", f"refresh-isns {server.portal}")
@@ -590,6 +590,72 @@ def bad_names_are_dropped_alone(t):
     assert fs.ls("targets") == ["iqn.2026-11.test:good"]
     lines = [x for x in fs.read("events").splitlines() if "invalid-name" in x]
     assert len(lines) == 2 and "b a\\x1bd" in lines[0] and "nonsense" in lines[1], lines
+
+
+@test
+def names_that_are_none_at_all_are_told(t):
+    ok = struct.pack(">I", 0) + number(33, 1) + attr(0)
+    nodes = struct.pack(">II", 32, 24) + b"iqn.2026-11.test:no-end!" + text(32, "iqn.2026-11.test:" + "x" * 1100) + found("iqn.2026-11.test:good")
+    server = Scripted(t, reply=only_query(lambda xid: pdu(0x8002, xid, ok + nodes)))
+    fs = mounted(t)
+    add(fs, server)
+    assert fs.ls("targets") == ["iqn.2026-11.test:good"]
+    lines = [x for x in fs.read("events").splitlines() if "invalid-name" in x]
+    assert len(lines) == 2 and "test:no-end" in lines[0] and "xxxx" in lines[1], lines
+
+
+def entity(name, *objects):
+    return text(1, name) + b"".join(objects)
+
+
+def node(name):
+    return text(32, name) + number(33, 1)
+
+
+def place(address):
+    return attr(16, b"\0" * 10 + b"\xff\xff" + socket.inet_aton(address)) + number(17, 3260)
+
+
+@test
+def without_groups_a_host_has_its_own_portals(t):
+    """And answers that would make millions of portals of a few bytes stay small."""
+    ok = struct.pack(">I", 0) + number(33, 1) + attr(0)
+    a, b = "iqn.2026-11.test:a", "iqn.2026-11.test:b"
+    hosts = entity("one", node(a), place("10.0.0.1")) + entity("two", node(b), place("10.0.0.2"))
+    server = Scripted(t, reply=only_query(lambda xid: fragments(0x8002, xid, ok + hosts)))
+    fs = mounted(t)
+    add(fs, server)
+    asked = [tag for f, payload in server.requests if f == 2 for tag, _ in attributes(payload)]
+    assert 1 in asked, "a server tells what it is asked for"
+    for name, address in ((a, "10.0.0.1"), (b, "10.0.0.2")):
+        told = fs.read("targets", name, "instances", f"isns:{server.portal}", "portals")
+        assert [x.split(",")[0] for x in told.split()] == [f"{address}:3260"], told
+    before = memory_kb(fs)
+    hosts = entity("one", *(node(f"iqn.2026-11.test:{i}") for i in range(16000)),
+                   *(place(f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}") for i in range(65000)))
+    fs.ctl("discovery", f"refresh-isns {server.portal}")
+    grown = memory_kb(fs) - before
+    assert grown < 200 << 10, f"{grown} KiB"
+    fs.ctl("discovery", f"remove-isns {server.portal}")
+
+
+@test
+def nothing_of_ours_is_left_there(t):
+    """Once it was asked to register us, it is asked to forget us, however it went on."""
+    def status(function, value):
+        return lambda f, xid: pdu(0x8000 | f, xid, struct.pack(">I", value if f == function else 0))
+    fs = mounted(t, "text_timeout = 0\n")
+    for reply in (status(2, 5), lambda f, xid: b"" if f == 1 else status(0, 0)(f, xid)):
+        server = Scripted(t, reply=reply)
+        refuses((errno.EPROTO, errno.ETIMEDOUT)[reply(1, 0) == b""], fs.ctl, "discovery", f"add-isns {server.portal} timeout=2")
+        wait_for(lambda: 4 in [f for f, _ in server.requests], "it is asked to forget us")
+        assert fs.ls("discovery", "isns") == []
+    server = Scripted(t)
+    add(fs, server)
+    server.reply = status(2, 12)
+    refuses(errno.EPROTO, fs.ctl, "discovery", f"refresh-isns {server.portal}")
+    fs.ctl("discovery", f"remove-isns {server.portal}")
+    assert 4 in [f for f, _ in server.requests]
 
 
 @test
