@@ -71,7 +71,7 @@ static void block_fail(struct block *b, const char *file, const char *why)
 	REFUSE(b->err, errno_value, "%s/%s: %s", b->name, file, why);
 }
 
-/* A line: one value, nothing behind it but blanks. */
+/* A line: one value, nothing behind it but blanks; of a secret they are part. */
 static char *take_line(struct block *b, const char *file, char *text, size_t len)
 {
 	errno = 0;
@@ -84,7 +84,10 @@ static char *take_line(struct block *b, const char *file, char *text, size_t len
 		return NULL;
 	}
 	text[len] = '\0';
-	g_strchomp(text);
+	if (!g_str_has_suffix(file, "secret"))
+		g_strchomp(text);
+	else if (len && text[len - 1] == '\n')
+		text[len - 1] = '\0';
 	return *text ? g_strdup(text) : NULL;
 }
 

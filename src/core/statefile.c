@@ -198,12 +198,15 @@ static int write_all(int fd, const char *text, size_t bytes)
 
 static int save_temporary(struct save *s)
 {
-	int fd =
-		open(s->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int r;
+	int fd, r;
 
+	s->at = s->path;
+	s->step = "write";
+	if (s->bytes > STATEFILE_MAX) /* no start would read it */
+		return -EFBIG;
 	s->at = s->temporary;
 	s->step = "create";
+	fd = open(s->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
 	s->step = "write";

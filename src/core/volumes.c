@@ -17,7 +17,7 @@
 #include "core/volumes_parts.h"
 
 #define STATE_FILE "volumes.conf"
-#define VOLUMES_MAX 4096
+#define VOLUMES_MAX 65536
 #define LUNS_MAX 1024 /* of a volume */
 #define NAME_MAX_BYTES 200
 #define WAIT_LOOK_MS 100

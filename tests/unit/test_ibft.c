@@ -44,7 +44,7 @@ static const char *const whole[][2] = {
 	{ "target0/chap-name", "host1\n" },
 	{ "target0/chap-secret", "twelve-bytes\n" },
 	{ "target0/rev-chap-name", "boot\n" },
-	{ "target0/rev-chap-name-secret", "other-twelve\n" },
+	{ "target0/rev-chap-name-secret", "other-twelve \n" },
 	{ "target1/index", "1\n" },
 	{ "target1/flags", "1\n" },
 	{ "target1/target-name", "iqn.2026-11.test:six\n" },
@@ -131,7 +131,7 @@ static void test_ibft_reads_what_the_kernel_writes(void)
 	CU_ASSERT_STRING_EQUAL(t->user, "host1");
 	CU_ASSERT_STRING_EQUAL(t->secret, "twelve-bytes");
 	CU_ASSERT_STRING_EQUAL(t->user_in, "boot");
-	CU_ASSERT_STRING_EQUAL(t->secret_in, "other-twelve");
+	CU_ASSERT_STRING_EQUAL(t->secret_in, "other-twelve ");
 	n = ibft_find_nic(table, t->nic);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(n);
 	CU_ASSERT_STRING_EQUAL(n->mac, "52:54:00:12:34:56");
